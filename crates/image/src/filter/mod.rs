@@ -1,0 +1,171 @@
+//! Filters: which tags of a repository an image may be set to.
+
+mod glob;
+mod regexp;
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::str::FromStr;
+
+use crate::error::FilterError;
+use crate::tag::Tag;
+use crate::text::{Quoted, serde_as_text};
+use glob::Glob;
+use regexp::Regexp;
+
+/// A filter, as an annotation writes it: `glob:main-*` (or `main-*`), `semver:~1.2`, `regexp:^v[0-9]+$`.
+///
+/// The prefix is case-sensitive and nothing is trimmed, as in Flux. Unlike there, what could never match is an error, so
+/// that a filter never means more, or less, than it says.
+#[derive(Debug, Clone)]
+pub struct Filter {
+    text: String,
+    pattern: Pattern,
+}
+
+#[derive(Debug, Clone)]
+enum Pattern {
+    Glob(Glob),
+    Regexp(Regexp),
+}
+
+/// Prefixes that name a kind of filter.
+const PREFIXES: [&str; 4] = ["glob:", "semver:", "regexp:", "regex:"];
+
+impl Filter {
+    /// Reads a filter.
+    ///
+    /// # Errors
+    /// [`FilterError`] when it is malformed, or when no tag could ever match it.
+    pub fn parse(text: &str) -> Result<Self, FilterError> {
+        let prefix = PREFIXES
+            .iter()
+            .find(|prefix| text.starts_with(**prefix))
+            .copied();
+        let body = &text[prefix.map_or(0, str::len)..];
+        if body.is_empty() {
+            return Err(FilterError::Empty {
+                text: Quoted::new(text),
+                column: text.chars().count() + 1,
+            });
+        }
+        let pattern = match prefix {
+            Some("regexp:" | "regex:") => Pattern::Regexp(Regexp::parse(text, body)?),
+            Some("semver:") => {
+                return Err(FilterError::Semver {
+                    text: Quoted::new(text),
+                    reason: "semver filters are not supported".to_owned(),
+                    column: 1,
+                });
+            }
+            _ => Pattern::Glob(Glob::parse(text, body)?),
+        };
+        Ok(Self {
+            text: text.to_owned(),
+            pattern,
+        })
+    }
+
+    /// The filter of an image that has none: `glob:*`.
+    #[must_use]
+    pub fn any() -> Self {
+        Self {
+            text: "glob:*".to_owned(),
+            pattern: Pattern::Glob(Glob::any()),
+        }
+    }
+
+    /// The filter as it was written.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether the pattern matches the tag's name, whatever else the rules say: see [`Filter::admits`].
+    #[must_use]
+    pub fn matches(&self, tag: &Tag) -> bool {
+        match &self.pattern {
+            Pattern::Glob(glob) => glob.matches(tag.as_str()),
+            Pattern::Regexp(regexp) => regexp.matches(tag.as_str()),
+        }
+    }
+
+    /// Whether a tag is a candidate: it matches, and it is not `latest` (in any case) unless the filter is exactly
+    /// `glob:latest` or `latest`.
+    #[must_use]
+    pub fn admits(&self, tag: &Tag) -> bool {
+        let names_latest = matches!(&self.pattern, Pattern::Glob(glob) if glob.text() == "latest");
+        (names_latest || !tag.is_latest()) && self.matches(tag)
+    }
+
+    /// Whether candidates are ordered by their version; else they are ordered by time.
+    #[must_use]
+    pub fn is_ordered_by_version(&self) -> bool {
+        false
+    }
+
+    /// The higher version first; equal where the filter has no such order.
+    pub(crate) fn compare_versions(&self, _a: &Tag, _b: &Tag) -> Ordering {
+        Ordering::Equal
+    }
+
+    /// Whether this is the filter that matches everything.
+    #[must_use]
+    pub fn is_any(&self) -> bool {
+        matches!(&self.pattern, Pattern::Glob(glob) if glob.text() == "*")
+    }
+}
+
+impl Default for Filter {
+    fn default() -> Self {
+        Self::any()
+    }
+}
+
+impl fmt::Display for Filter {
+    /// With its prefix, as Flux writes it: `main-*` displays as `glob:main-*`, `regex:x` as `regexp:x`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.pattern {
+            Pattern::Glob(glob) => write!(f, "glob:{}", glob.text()),
+            Pattern::Regexp(regexp) => write!(f, "regexp:{}", regexp.text()),
+        }
+    }
+}
+
+impl FromStr for Filter {
+    type Err = FilterError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::parse(text)
+    }
+}
+
+impl PartialEq for Filter {
+    /// Equal where they display alike, however they were written.
+    fn eq(&self, other: &Self) -> bool {
+        self.to_string() == other.to_string()
+    }
+}
+
+impl Eq for Filter {}
+
+impl PartialOrd for Filter {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Filter {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.to_string().cmp(&other.to_string())
+    }
+}
+
+impl Hash for Filter {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.to_string().hash(state);
+    }
+}
+
+serde_as_text!(Filter);
