@@ -1,0 +1,22 @@
+//! The Kubernetes types that Tagboat reads and writes.
+//!
+//! * [`HelmRelease`] `helm.fluxcd.io/v1`, the contract of Flux v1's helm-operator, kept.
+//! * [`annotations`]: every annotation and label key, of Flux and of Tagboat, in one place.
+//! * [`crds`] generates the CustomResourceDefinitions that `charts/tagboat` installs.
+
+pub mod annotations;
+mod helm_release;
+
+pub use helm_release::{
+    ChartFileRef, ChartSourceSpec, ConditionType, ConfigMapKeyRef, ExternalSourceRef, HelmRelease,
+    HelmReleaseCondition, HelmReleasePhase, HelmReleaseSpec, HelmReleaseStatus, LocalReference, RollbackSpec,
+    SecretKeyRef, SecretReference, TestSpec, ValuesFromSource,
+};
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::CustomResourceExt;
+
+/// The CustomResourceDefinitions that Tagboat needs.
+pub fn crds() -> Vec<CustomResourceDefinition> {
+    vec![HelmRelease::crd()]
+}

@@ -1,0 +1,10 @@
+//! Decides what runs where: the ports and the logic over them.
+//!
+//! ```text
+//!  scan ──tags──▶ decide ──decision──▶ commit ──revision──▶ mirror ──objects──▶ release ──outcome──▶ report
+//! ```
+//!
+//! Each step hands the next a value that can be printed. Nothing here knows a network, a disk or a clock: those are
+//! [`ports`].
+
+pub mod ports;
