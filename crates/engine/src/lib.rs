@@ -7,4 +7,6 @@
 //! Each step hands the next a value that can be printed. Nothing here knows a network, a disk or a clock: those are
 //! [`ports`].
 
+pub mod decide;
+pub mod policy;
 pub mod ports;

@@ -1,0 +1,171 @@
+use super::Decision;
+use super::line::LineHistory;
+use super::reason::Reason;
+use crate::policy::Effective;
+use std::cmp::Ordering;
+use tagboat_image::{Candidate, Filter, Reference, compare};
+use tagboat_manifest::{Container, Workload};
+
+/// What is known of an image's tags.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Tags {
+    /// A complete list, agreed on by two complete scans where it had shrunk.
+    Complete(Vec<Candidate>),
+    /// The list is not whole, or has shrunk and was seen only once.
+    Incomplete(String),
+    /// Nothing is known.
+    Unknown(String),
+}
+
+/// One image to decide on.
+#[derive(Debug, Clone)]
+pub struct Image<'a> {
+    /// The workload.
+    pub workload: &'a Workload,
+    /// Its container.
+    pub container: &'a Container,
+    /// The policies that count: git's and, where stricter, the live ones.
+    pub policies: &'a Effective,
+    /// The tags of its repository.
+    pub tags: &'a Tags,
+    /// What history says of its line; `None` where there is no history (a folder that is no git work tree).
+    pub history: Option<&'a LineHistory>,
+}
+
+/// Decides on one image.
+#[must_use]
+pub fn decide(image: &Image<'_>) -> Decision {
+    let current = image.container.current.as_ref().ok();
+    let (reason, candidate) = match choose(image) {
+        Ok(found) => found,
+        Err(reason) => (reason, None),
+    };
+    let target = candidate.as_ref().zip(current).map(|(candidate, current)| current.with_tag(&candidate.tag));
+    Decision {
+        workload: image.workload.id.clone(),
+        container: image.container.name.clone(),
+        file: image.workload.file.clone(),
+        line: image.container.line,
+        current: current.cloned(),
+        target,
+        candidate,
+        reason,
+    }
+}
+
+/// The reason, with the candidate where the image moves.
+fn choose(image: &Image<'_>) -> Result<(Reason, Option<Candidate>), Reason> {
+    image.policies.held()?;
+    if let Some(problem) = image.workload.blocked_by() {
+        return Err(Reason::InvalidPolicy { text: format!("{}: {}", problem.key, problem.text) });
+    }
+    let current =
+        image.container.current.as_ref().map_err(|problem| Reason::UnsupportedImage { text: problem.to_string() })?;
+    let filter = image
+        .workload
+        .policies
+        .filter_for(&image.container.name)
+        .map_err(|error| Reason::InvalidFilter { text: error.to_string() })?;
+    let candidates = match image.tags {
+        Tags::Complete(candidates) => candidates,
+        Tags::Incomplete(text) => return Err(Reason::Incomplete { text: text.clone() }),
+        Tags::Unknown(text) => return Err(Reason::NotScanned { text: text.clone() }),
+    };
+    if current.digest().is_some() {
+        return Err(Reason::UnsupportedImage {
+            text: format!("{current} is held by its digest; automation moves tags only"),
+        });
+    }
+    let Some(current_tag) = current.tag() else {
+        return Err(Reason::UnsupportedImage {
+            text: format!("{current} has no tag, so it cannot be told what would be newer; set one by hand once"),
+        });
+    };
+    let matching: Vec<&Candidate> = candidates.iter().filter(|candidate| filter.admits(&candidate.tag)).collect();
+    if matching.is_empty() {
+        let newest = candidates.iter().min_by(|a, b| compare(&Filter::any(), a, b)).map(|newest| newest.tag.clone());
+        return Err(Reason::NoMatch { filter: filter.to_string(), seen: candidates.len(), newest });
+    }
+    let orderable = |candidate: &&Candidate| filter.is_ordered_by_version() || candidate.time().is_some();
+    let mut ordered: Vec<&Candidate> = matching.iter().copied().filter(orderable).collect();
+    if ordered.is_empty() {
+        return Err(Reason::NoTimes { filter: filter.to_string(), matching: matching.len() });
+    }
+    ordered.sort_by(|a, b| compare(&filter, a, b));
+    let stands = Standing { filter: &filter, current, history: image.history };
+    let listed = candidates.iter().find(|candidate| candidate.tag == *current_tag);
+    let newer = stands.newer_than_current(&ordered, listed)?;
+    let nothing_better = || match ordered.first() {
+        Some(first) if first.tag != *current_tag => {
+            Reason::OnlyOlder { filter: filter.to_string(), newest: first.tag.clone() }
+        }
+        _ => Reason::Newest { filter: filter.to_string(), matching: matching.len(), seen: candidates.len() },
+    };
+    let Some(best) = newer.first().copied() else { return Err(nothing_better()) };
+    let Some(chosen) = newer.iter().copied().find(|candidate| stands.allowed_by_pin(candidate)) else {
+        return Err(match image.history.and_then(|history| history.pin.clone()) {
+            Some(pin) => Reason::Pinned { pin, instead_of: best.tag.clone() },
+            None => nothing_better(),
+        });
+    };
+    let reason = if !filter.admits(current_tag) {
+        Reason::FilterChanged { filter: filter.to_string(), current: current_tag.clone() }
+    } else if listed.is_none() {
+        Reason::CurrentGone { filter: filter.to_string(), current: current_tag.clone() }
+    } else {
+        Reason::NewerTag {
+            filter: filter.to_string(),
+            matching: matching.len(),
+            seen: candidates.len(),
+            time: chosen.time(),
+        }
+    };
+    Ok((reason, Some(chosen.clone())))
+}
+
+/// Where the current tag stands, and what may therefore follow it.
+struct Standing<'a> {
+    filter: &'a Filter,
+    current: &'a Reference,
+    history: Option<&'a LineHistory>,
+}
+
+impl Standing<'_> {
+    /// The candidates that may follow the current tag by D4, the best first.
+    fn newer_than_current<'c>(
+        &self,
+        ordered: &[&'c Candidate],
+        listed: Option<&Candidate>,
+    ) -> Result<Vec<&'c Candidate>, Reason> {
+        let Some(tag) = self.current.tag() else { return Ok(Vec::new()) };
+        let others = ordered.iter().copied().filter(|candidate| candidate.tag != *tag);
+        if !self.filter.admits(tag) {
+            // The filter was changed, or automation was turned on: the newest match is what that asked for.
+            return Ok(others.collect());
+        }
+        match listed {
+            Some(listed) if self.filter.is_ordered_by_version() || listed.time().is_some() => Ok(others
+                .filter(|candidate| compare(self.filter, candidate, listed) == Ordering::Less)
+                .filter(|candidate| candidate.digest.is_none() || candidate.digest != listed.digest)
+                .collect()),
+            // Gone from the registry, or without a time there: what was pushed after it was set is newer.
+            _ => match self.history.map(|history| history.set) {
+                Some(Some(set)) => {
+                    Ok(others.filter(|candidate| candidate.time().is_some_and(|time| time > set)).collect())
+                }
+                None if listed.is_none() => Ok(others.collect()),
+                Some(None) if listed.is_none() => Ok(others.collect()),
+                _ => Err(Reason::CurrentWithoutTime { current: tag.clone() }),
+            },
+        }
+    }
+
+    /// Whether a pin, if there is one, lets a candidate through: pushed after it, and never on this line before (D5).
+    fn allowed_by_pin(&self, candidate: &Candidate) -> bool {
+        let Some(history) = self.history else { return true };
+        let Some(pin) = &history.pin else { return true };
+        candidate.time().is_some_and(|time| time > pin.since)
+            && !history.stood_tags.contains(&candidate.tag)
+            && candidate.digest.as_ref().is_none_or(|digest| !history.stood_digests.contains(digest))
+    }
+}
