@@ -7,6 +7,9 @@
 //! Each step hands the next a value that can be printed. Nothing here knows a network, a disk or a clock: those are
 //! [`ports`].
 
+pub mod commit;
 pub mod decide;
+pub mod mirror;
 pub mod policy;
 pub mod ports;
+pub mod scan;

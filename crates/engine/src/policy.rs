@@ -10,13 +10,19 @@ pub struct Effective {
     policies: Policies,
     git: Policies,
     namespace_pause: Option<(&'static str, String)>,
+    live: Vec<&'static str>,
 }
 
 impl Effective {
     /// Git's policies alone: offline, and for objects that are not in the cluster yet.
     #[must_use]
     pub fn of_git(workload: &Workload) -> Self {
-        Self { policies: workload.policies.clone(), git: workload.policies.clone(), namespace_pause: None }
+        Self {
+            policies: workload.policies.clone(),
+            git: workload.policies.clone(),
+            namespace_pause: None,
+            live: Vec::new(),
+        }
     }
 
     /// Git's policies with those of the live object and its namespace where they are stricter.
@@ -32,11 +38,19 @@ impl Effective {
         } else {
             None
         };
+        let combined = workload.policies.stricter(&on_object);
         Self {
-            policies: workload.policies.stricter(&on_object).policies,
+            live: combined.from_live.iter().map(|found| found.policy).collect(),
+            policies: combined.policies,
             git: workload.policies.clone(),
             namespace_pause,
         }
+    }
+
+    /// The policies, by name, where the live object is stricter than git, and so counts.
+    #[must_use]
+    pub fn live_policies(&self) -> std::collections::BTreeSet<&str> {
+        self.live.iter().copied().collect()
     }
 
     /// Whether mirror and release leave it alone: `suspend`, `ignore: "true"`.
