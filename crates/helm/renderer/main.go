@@ -7,10 +7,12 @@
 // Both directions carry frames: four bytes of length, big endian, then that many bytes of JSON. A frame to the renderer
 // has at most 16 MiB, one from it at most 64 MiB; a longer one ends the process. One request is worked on at a time.
 //
-//	to the renderer    {"id": 1, "render": {…}}            a request (renderRequest)
+//	to the renderer    {"id": 1, "render": {…}}            a chart to render (renderRequest), or
+//	                   {"id": 1, "read": {…}}              a stored manifest to read as Helm does (readRequest)
 //	from the renderer  {"id": 1, "lookup": {…}}            a template asks for an object of the cluster (lookupQuestion)
 //	to the renderer    {"id": 1, "answer": {…}}            what it found (lookupAnswer)
 //	from the renderer  {"id": 1, "rendered": {…}}          the outcome (rendered), or
+//	                   {"id": 1, "objects": […]}           the manifest's objects, or
 //	                   {"id": 1, "error": "…"}             Helm's own error text
 //
 // Before its first request it says {"id": 0, "ready": {"helm": "v4.3.1", "sandbox": true}}, by which time its sandbox is up.
@@ -53,13 +55,20 @@ func main() {
 	}
 }
 
-// serve renders one request. A panic in Helm's library costs that request alone.
+// serve answers one request. A panic in Helm's library costs that request alone.
 func serve(pipe *pipe, request message) (answer message) {
 	defer func() {
 		if cause := recover(); cause != nil {
 			answer = message{ID: request.ID, Error: fmt.Sprintf("Helm's library panicked: %v", cause)}
 		}
 	}()
+	if request.Read != nil {
+		objects, err := readObjects(request.Read.Source, request.Read.Manifest)
+		if err != nil {
+			return message{ID: request.ID, Error: err.Error()}
+		}
+		return message{ID: request.ID, Objects: &objects}
+	}
 	outcome, err := render(request.Render, func(question lookupQuestion) (map[string]any, error) {
 		return pipe.lookup(request.ID, question)
 	})

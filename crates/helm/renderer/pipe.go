@@ -20,10 +20,12 @@ const (
 type message struct {
 	ID       uint64          `json:"id"`
 	Render   *renderRequest  `json:"render,omitempty"`
+	Read     *readRequest    `json:"read,omitempty"`
 	Answer   *lookupAnswer   `json:"answer,omitempty"`
 	Ready    *readiness      `json:"ready,omitempty"`
 	Lookup   *lookupQuestion `json:"lookup,omitempty"`
 	Rendered *rendered       `json:"rendered,omitempty"`
+	Objects  *[]object       `json:"objects,omitempty"`
 	Error    string          `json:"error,omitempty"`
 }
 
@@ -66,7 +68,7 @@ func newPipe(in io.Reader, out io.Writer) *pipe {
 				os.Exit(1)
 			}
 			switch {
-			case frame.Render != nil:
+			case frame.Render != nil || frame.Read != nil:
 				p.requests <- frame
 			case frame.Answer != nil:
 				p.answers <- frame

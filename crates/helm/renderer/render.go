@@ -34,18 +34,28 @@ type renderRequest struct {
 	APIVersions []string `json:"api_versions"`
 }
 
+// object is one rendered document: as text, and as Helm reads it (YAML 1.1; of a duplicate key, the last wins).
 type object struct {
-	Source   string `json:"source"`
-	Manifest string `json:"manifest"`
+	Source   string          `json:"source"`
+	Manifest string          `json:"manifest"`
+	Object   json.RawMessage `json:"object"`
+	// Warnings name duplicate keys.
+	Warnings []string `json:"warnings,omitempty"`
+}
+
+// hook is a hook in Helm's shape, with its object as Helm reads it.
+type hook struct {
+	*release.Hook
+	Object json.RawMessage `json:"object"`
 }
 
 // rendered is what a release is made of, in Helm's order.
 type rendered struct {
-	Manifest string          `json:"manifest"`
-	Objects  []object        `json:"objects"`
-	Hooks    []*release.Hook `json:"hooks"`
-	CRDs     []object        `json:"crds"`
-	Notes    string          `json:"notes"`
+	Manifest string   `json:"manifest"`
+	Objects  []object `json:"objects"`
+	Hooks    []hook   `json:"hooks"`
+	CRDs     []object `json:"crds"`
+	Notes    string   `json:"notes"`
 	// Chart is the chart as a release record holds it.
 	Chart *chart.Chart `json:"chart"`
 }
@@ -106,7 +116,7 @@ func render(request *renderRequest, lookup lookupFunc) (*rendered, error) {
 
 // assemble parts the rendered files into notes, hooks and objects, and joins the manifest as Helm stores it.
 func assemble(loaded *chart.Chart, files map[string]string) (*rendered, error) {
-	result := &rendered{Objects: []object{}, CRDs: []object{}, Chart: loaded}
+	result := &rendered{Hooks: []hook{}, Objects: []object{}, CRDs: []object{}, Chart: loaded}
 	own := path.Join(loaded.Name(), "templates", notesSuffix)
 	for name, content := range files {
 		if strings.HasSuffix(name, notesSuffix) {
@@ -120,18 +130,29 @@ func assemble(loaded *chart.Chart, files map[string]string) (*rendered, error) {
 	if err != nil {
 		return nil, err
 	}
-	result.Hooks = hooks
-	if hooks == nil {
-		result.Hooks = []*release.Hook{}
+	for _, h := range hooks {
+		read, err := readObject(h.Path, h.Manifest)
+		if err != nil {
+			return nil, err
+		}
+		result.Hooks = append(result.Hooks, hook{Hook: h, Object: read.Object})
 	}
 	var joined strings.Builder
 	for _, m := range manifests {
 		fmt.Fprintf(&joined, "---\n# Source: %s\n%s\n", m.Name, m.Content)
-		result.Objects = append(result.Objects, object{Source: m.Name, Manifest: m.Content})
+		read, err := readObject(m.Name, m.Content)
+		if err != nil {
+			return nil, err
+		}
+		result.Objects = append(result.Objects, read)
 	}
 	result.Manifest = joined.String()
 	for _, crd := range loaded.CRDObjects() {
-		result.CRDs = append(result.CRDs, object{Source: crd.Filename, Manifest: string(crd.File.Data)})
+		read, err := readObjects(crd.Filename, string(crd.File.Data))
+		if err != nil {
+			return nil, err
+		}
+		result.CRDs = append(result.CRDs, read...)
 	}
 	return result, nil
 }

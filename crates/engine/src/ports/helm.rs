@@ -71,6 +71,11 @@ pub struct RenderedObject {
     pub source: String,
     /// Its YAML, as rendered.
     pub manifest: String,
+    /// The same as Helm reads it (YAML 1.1; of a duplicate key the last wins); null where there are only comments.
+    pub object: Value,
+    /// Duplicate keys, with their lines.
+    #[serde(default)]
+    pub warnings: Vec<String>,
 }
 
 /// One hook of the release, in Helm's own shape and order.
@@ -84,17 +89,23 @@ pub struct RenderedHook {
     pub path: String,
     /// Its YAML.
     pub manifest: String,
+    /// The same as Helm reads it.
+    pub object: Value,
     /// When it runs: `pre-install`, `post-upgrade`, …
     pub events: Vec<String>,
     /// Lower runs first.
+    #[serde(default)]
     pub weight: i64,
     /// When it is removed: `before-hook-creation`, …
     #[serde(default)]
     pub delete_policies: Vec<String>,
+    /// When its log is to be shown.
+    #[serde(default)]
+    pub output_log_policies: Vec<String>,
 }
 
 /// What Helm's library made of a chart and values.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Rendered {
     /// The manifest as Helm stores it: the documents joined, each with its `# Source:` line, in install order.
     pub manifest: String,
@@ -122,6 +133,8 @@ pub trait Lookup: Send + Sync {
 pub trait Renderer: Send + Sync {
     /// Renders; a template's error is a fault of kind `Invalid` with Helm's own text.
     async fn render(&self, request: &RenderRequest, lookup: &dyn Lookup) -> Result<Rendered, Fault>;
+    /// Reads a stored manifest as Helm does: one object for each document.
+    async fn read(&self, manifest: &str) -> Result<Vec<RenderedObject>, Fault>;
 }
 
 /// A release record as Helm stores it.
