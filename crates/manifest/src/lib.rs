@@ -17,13 +17,17 @@
 mod edit;
 mod file;
 mod id;
+mod images;
+mod objects;
 pub mod policy;
 mod problem;
 mod workload;
+mod yaml;
 
 pub use edit::{Change, EditError, Edited, EditedImage, set_image, set_images};
 pub use file::{Location, ManifestFile, Object};
 pub use id::{WorkloadId, WorkloadIdError};
-pub use policy::{Combined, Ignore, LiveOverride, Policies, PolicyProblem};
+pub use policy::{Combined, FilterProblem, Ignore, LiveOverride, Policies, PolicyProblem};
 pub use problem::{Problem, Severity};
 pub use workload::{Annotation, Container, ImageProblem, Shape, Workload, WorkloadKind};
+pub use yaml::Obstacle;

@@ -3,7 +3,10 @@
 use tagboat_image::{Reference, ReferenceError};
 
 use crate::id::WorkloadId;
-use crate::policy::{Policies, PolicyProblem};
+use crate::images::{self, Image};
+use crate::objects::Found;
+use crate::policy::{FILTER, Policies, PolicyProblem};
+use crate::yaml::{Kind, Place, Scalar};
 
 /// A kind of object whose images can be automated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
@@ -16,8 +19,24 @@ pub enum WorkloadKind {
     StatefulSet,
     /// `CronJob` of `batch`.
     CronJob,
-    /// `HelmRelease` of `helm.fluxcd.io`.
+    /// `HelmRelease` of `helm.fluxcd.io`; those of `helm.toolkit.fluxcd.io` are another controller's.
     HelmRelease,
+}
+
+impl WorkloadKind {
+    /// The kind of workload that an object of this `apiVersion` and `kind` is, if it is one.
+    #[must_use]
+    pub fn of(api_version: &str, kind: &str) -> Option<Self> {
+        let group = api_version.split_once('/').map_or("", |(group, _)| group);
+        match (group, kind) {
+            ("apps" | "extensions", "Deployment") => Some(Self::Deployment),
+            ("apps" | "extensions", "DaemonSet") => Some(Self::DaemonSet),
+            ("apps", "StatefulSet") => Some(Self::StatefulSet),
+            ("batch", "CronJob") => Some(Self::CronJob),
+            ("helm.fluxcd.io", "HelmRelease") => Some(Self::HelmRelease),
+            _ => None,
+        }
+    }
 }
 
 /// An object with images.
@@ -44,6 +63,34 @@ pub struct Workload {
 }
 
 impl Workload {
+    /// Reads a workload out of an object; `None` if it is none.
+    pub(crate) fn read(found: &Found<'_, '_>, file: &str, object: usize) -> Option<Self> {
+        let kind = found.workload_kind()?;
+        let containers: Vec<_> = images::images(kind, &found.place).into_iter().map(Container::from).collect();
+        let (annotations, mut policy_problems) = read_annotations(&found.place);
+        let pairs = annotations.iter().map(|annotation| (annotation.key.as_str(), annotation.value.as_str()));
+        let (policies, problems) = Policies::from_annotations(pairs);
+        policy_problems.extend(problems);
+        policy_problems.extend(filters_for_nothing(&policies, &containers, &annotations));
+        for problem in &mut policy_problems {
+            if let Some(annotation) = annotations.iter().find(|annotation| annotation.key == problem.key) {
+                problem.line = Some(annotation.line);
+                problem.column = Some(annotation.column);
+            }
+        }
+        Some(Self {
+            id: found.id(),
+            kind,
+            file: file.to_owned(),
+            line: found.place.line(),
+            object,
+            annotations,
+            policies,
+            policy_problems,
+            containers,
+        })
+    }
+
     /// The container of this name.
     #[must_use]
     pub fn container(&self, name: &str) -> Option<&Container> {
@@ -76,6 +123,64 @@ pub struct Annotation {
     pub column: usize,
 }
 
+fn read_annotations(object: &Place<'_, '_>) -> (Vec<Annotation>, Vec<PolicyProblem>) {
+    let mut problems = Vec::new();
+    let Some(annotations) = object.at(&["metadata", "annotations"]) else { return (Vec::new(), problems) };
+    let mut out = Vec::new();
+    for entry in annotations.entries() {
+        let document = entry.value.document;
+        let key_node = document.node(entry.key_id);
+        let value = match (&document.node(entry.value.id).kind, entry.value.scalar()) {
+            (Kind::Scalar(text, _), Some(scalar)) => {
+                if !matches!(scalar, Scalar::Str(_)) {
+                    problems.push(PolicyProblem::warning(
+                        &entry.key,
+                        format!(
+                            "an annotation must be a string, got {}; quote it, or the API server refuses the object",
+                            scalar.describe()
+                        ),
+                    ));
+                }
+                text.to_string()
+            }
+            _ => {
+                let found = entry.value.describe();
+                problems.push(PolicyProblem::warning(
+                    &entry.key,
+                    format!("an annotation must be a string, got {found}; the API server refuses the object"),
+                ));
+                continue;
+            }
+        };
+        out.push(Annotation { key: entry.key.into_owned(), value, line: key_node.line, column: key_node.column });
+    }
+    (out, problems)
+}
+
+/// A filter that names no container filters nothing: what it was meant for would take every tag.
+fn filters_for_nothing(
+    policies: &Policies,
+    containers: &[Container],
+    annotations: &[Annotation],
+) -> Vec<PolicyProblem> {
+    let has: Vec<&str> = containers.iter().map(|container| container.name.as_str()).collect();
+    let mut out = Vec::new();
+    for name in policies.filtered_containers().filter(|name| !has.contains(name)) {
+        let key = annotations
+            .iter()
+            .map(|annotation| annotation.key.as_str())
+            .find(|key| key.strip_prefix(FILTER) == Some(name) || key.ends_with(&format!("/tag.{name}")))
+            .unwrap_or(name);
+        let there = if has.is_empty() { "there are none".to_owned() } else { format!("has: {}", has.join(", ")) };
+        let mut text = format!("no container {name:?} ({there}); until it is put right the images stay");
+        if let Some(meant) = name.strip_prefix("tag.") {
+            text.push_str(&format!("; write {FILTER}{meant}"));
+        }
+        out.push(PolicyProblem::blocking(key, text));
+    }
+    out
+}
+
 /// One image of a workload.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Container {
@@ -91,6 +196,19 @@ pub struct Container {
     pub current: Result<Reference, ImageProblem>,
     /// How the manifest writes it.
     pub shape: Shape,
+}
+
+impl From<Image<'_, '_>> for Container {
+    fn from(image: Image<'_, '_>) -> Self {
+        Self {
+            line: image.target.line(),
+            column: image.target.column(),
+            name: image.container,
+            path: image.path,
+            current: image.current,
+            shape: image.shape,
+        }
+    }
 }
 
 /// How a manifest spreads an image over values.
