@@ -12,4 +12,5 @@ pub mod decide;
 pub mod mirror;
 pub mod policy;
 pub mod ports;
+pub mod report;
 pub mod scan;
