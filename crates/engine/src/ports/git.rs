@@ -86,6 +86,15 @@ pub struct RepoFile {
     pub bytes: Bytes,
 }
 
+/// A manifest that is there and was not read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SkippedFile {
+    /// From the repository's root, with `/`.
+    pub path: String,
+    /// Why: it is too large, or a symbolic link.
+    pub reason: String,
+}
+
 /// A first-parent commit that changed one file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PathChange {
@@ -152,6 +161,11 @@ pub trait GitRepository: Send + Sync {
     fn head(&self) -> Option<Head>;
     /// The manifests (`.yaml`, `.yml`, `.json`) under `paths` at a revision, by path order. Empty `paths` means all.
     async fn files(&self, at: &Revision, paths: &[String]) -> Result<Vec<RepoFile>, Fault>;
+    /// The manifests that [`Self::files`] leaves out although they are there, each with its reason. What it names is
+    /// missing from the load, so nothing may be pruned on it.
+    async fn skipped(&self, _at: &Revision, _paths: &[String]) -> Result<Vec<SkippedFile>, Fault> {
+        Ok(Vec::new())
+    }
     /// The history of a file along first parents from `from`, newest first, at most `limit` changes.
     async fn history(&self, from: &Revision, path: &str, limit: usize) -> Result<PathHistory, Fault>;
     /// Commits and pushes with `--force-with-lease` on the planned parent.

@@ -20,7 +20,7 @@ pub use cluster::{
 pub use fault::{Fault, FaultKind};
 pub use git::{
     ChangeId, CommitMeta, CommitPlan, FileEdit, GitRepository, Head, PathChange, PathHistory, Person, PushOutcome,
-    RepoFile, Revision, SourceId,
+    RepoFile, Revision, SkippedFile, SourceId,
 };
 pub use helm::{
     Capabilities, ChartArchive, ChartRequest, ChartSource, Lookup, ReleaseRecord, ReleaseStore, RenderRequest,
