@@ -10,10 +10,12 @@
 //!
 //! Pure: everything comes in as values, so that each rule is a row of a table.
 
+mod all;
 mod choose;
 mod line;
 mod reason;
 
+pub use all::{Knowledge, decide_all};
 pub use choose::{Image, Tags, decide};
 pub use line::{Automation, LineHistory, Pin, read_line};
 pub use reason::{Action, Reason};
@@ -93,5 +95,14 @@ impl From<&Decision> for DecisionView {
             action: decision.action(),
             reason: ReasonView { code: decision.reason.code().to_owned(), text: decision.reason.to_string() },
         }
+    }
+}
+
+impl Decision {
+    /// Turns it into a blocked one: what was decided cannot be carried out.
+    pub fn block(&mut self, text: String) {
+        self.target = None;
+        self.candidate = None;
+        self.reason = Reason::NotCommitted { text };
     }
 }

@@ -15,6 +15,7 @@ mod headline;
 mod meters;
 mod metric;
 mod progress;
+mod reporter;
 mod view;
 
 pub use board::{Board, DecidedWorkload};
@@ -23,6 +24,7 @@ pub use headline::AppState;
 pub use meters::{ImageLag, Meters, SyncResult};
 pub use metric::{Counters, Family, Gauges, Histogram, Kind, Sample, Value};
 pub use progress::{Heartbeat, Progress, Readiness, Stalled};
+pub use reporter::Reporter;
 pub use view::{
     API_VERSION, ChangeView, ContainerView, ControllerView, HealthView, HoldView, ProblemView, ReleaseView, SourceView,
     StatusView, Timeline, WorkloadView,
