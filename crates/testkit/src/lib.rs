@@ -6,6 +6,8 @@
 //!
 //! ```text
 //!  Cluster ── Etcd ◀── ApiServer ◀── ControllerManager, Scheduler, Kwok (node, Pods, logs)
+//!  Registry (images without layers) · ChartServer (Helm repository) · GitHttp, GitSsh (bare repositories)
+//!  SlackStandIn (incoming webhook; the only one that is not the real thing)
 //! ```
 //!
 //! Nothing here knows Tagboat: no test can pass because the product and its test share a mistake.
@@ -14,15 +16,24 @@ pub mod components;
 
 mod charts;
 mod error;
+mod git;
+mod http;
 mod kubernetes;
 mod port;
 mod process;
+mod registry;
 mod scratch;
+mod slack;
 mod tls;
 
+pub use charts::{ChartPackage, ChartServer, package_chart};
 pub use error::{Error, Result};
+pub use git::{Change, Commit, GitHttp, GitSsh, NewCommit, Repository};
+pub use http::{Credentials, Fault, Request};
 pub use kubernetes::{
     ApiServer, AuditEntry, Cluster, ClusterOptions, ControllerManager, Etcd, Kwok, NODE, Outcome, Scheduler, User,
 };
+pub use registry::{ImageSpec, Registry, RegistryAuth, RegistryOptions};
 pub use scratch::Scratch;
+pub use slack::SlackStandIn;
 pub use tls::{Authority, Identity, http_client, install_provider};
