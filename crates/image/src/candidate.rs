@@ -28,12 +28,7 @@ impl Candidate {
     /// A candidate of which only the name is known.
     #[must_use]
     pub fn named(tag: Tag) -> Self {
-        Self {
-            tag,
-            digest: None,
-            created: None,
-            pushed: None,
-        }
+        Self { tag, digest: None, created: None, pushed: None }
     }
 
     /// The time that orders it: when it was pushed where the registry tells, else when it was created.

@@ -24,18 +24,9 @@ impl Digest {
             _ => None,
         };
         let valid = wanted.is_some_and(|(hex, digits)| {
-            hex.len() == digits
-                && hex
-                    .bytes()
-                    .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+            hex.len() == digits && hex.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
         });
-        if valid {
-            Ok(Self(text))
-        } else {
-            Err(ReferenceError::Digest {
-                text: Quoted::new(&text),
-            })
-        }
+        if valid { Ok(Self(text)) } else { Err(ReferenceError::Digest { text: Quoted::new(&text) }) }
     }
 
     /// The digest as `algorithm:hex`.

@@ -55,9 +55,7 @@ pub enum ReferenceError {
         reason: String,
     },
     /// The digest is malformed or in an unknown algorithm.
-    #[error(
-        "invalid digest {text}: expected sha256: and 64, or sha512: and 128, lower-case hexadecimal digits"
-    )]
+    #[error("invalid digest {text}: expected sha256: and 64, or sha512: and 128, lower-case hexadecimal digits")]
     Digest {
         /// What was found.
         text: Quoted,
@@ -68,9 +66,7 @@ pub enum ReferenceError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FilterError {
     /// The pattern is empty, so that no tag could ever match.
-    #[error(
-        "the filter {text} has no pattern, so no tag could match; write glob:* to match every tag"
-    )]
+    #[error("the filter {text} has no pattern, so no tag could match; write glob:* to match every tag")]
     Empty {
         /// The whole filter.
         text: Quoted,
@@ -78,9 +74,7 @@ pub enum FilterError {
         column: usize,
     },
     /// The part before the colon is no kind of filter.
-    #[error(
-        "unknown kind of filter {prefix:?} in {text}; known are glob:, semver:, regexp: and regex:"
-    )]
+    #[error("unknown kind of filter {prefix:?} in {text}; known are glob:, semver:, regexp: and regex:")]
     UnknownPrefix {
         /// The whole filter.
         text: Quoted,
@@ -137,10 +131,7 @@ impl FilterError {
     /// The filter on one line and a caret under the fault on the next, for terminals.
     #[must_use]
     pub fn caret(&self, text: &str) -> String {
-        let mut out: String = text
-            .chars()
-            .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-            .collect();
+        let mut out: String = text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
         let _ = write!(out, "\n{:>width$}", '^', width = self.column());
         out
     }

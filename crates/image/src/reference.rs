@@ -43,12 +43,7 @@ impl Reference {
         let repository = Repository::parse_name(name, text)?;
         let tag = tag.map(str::parse).transpose()?;
         let digest = digest.map(str::parse).transpose()?;
-        Ok(Self {
-            name: name.to_owned(),
-            repository,
-            tag,
-            digest,
-        })
+        Ok(Self { name: name.to_owned(), repository, tag, digest })
     }
 
     /// The name as it was written, without tag and digest.
@@ -78,30 +73,19 @@ impl Reference {
     /// The same name with this tag and no digest (the old digest would be another image's).
     #[must_use]
     pub fn with_tag(&self, tag: &Tag) -> Self {
-        Self {
-            tag: Some(tag.clone()),
-            digest: None,
-            ..self.clone()
-        }
+        Self { tag: Some(tag.clone()), digest: None, ..self.clone() }
     }
 
     /// The same name and tag, pinned to this digest.
     #[must_use]
     pub fn with_digest(&self, digest: &Digest) -> Self {
-        Self {
-            digest: Some(digest.clone()),
-            ..self.clone()
-        }
+        Self { digest: Some(digest.clone()), ..self.clone() }
     }
 
     /// This name with the tag and the digest of `other`.
     #[must_use]
     pub fn with_version_of(&self, other: &Self) -> Self {
-        Self {
-            tag: other.tag.clone(),
-            digest: other.digest.clone(),
-            ..self.clone()
-        }
+        Self { tag: other.tag.clone(), digest: other.digest.clone(), ..self.clone() }
     }
 
     /// What stands after the name: `tag`, `tag@digest`, `@digest` or nothing.
@@ -119,12 +103,7 @@ impl Reference {
 impl From<&Repository> for Reference {
     /// The repository in its short form, without tag and digest.
     fn from(repository: &Repository) -> Self {
-        Self {
-            name: repository.to_string(),
-            repository: repository.clone(),
-            tag: None,
-            digest: None,
-        }
+        Self { name: repository.to_string(), repository: repository.clone(), tag: None, digest: None }
     }
 }
 

@@ -34,9 +34,7 @@ impl Repository {
     pub fn parse(text: &str) -> Result<Self, ReferenceError> {
         let last = text.rsplit('/').next().unwrap_or(text);
         if last.contains(['@', ':']) && !text.contains("://") {
-            return Err(ReferenceError::NotARepository {
-                text: Quoted::new(text),
-            });
+            return Err(ReferenceError::NotARepository { text: Quoted::new(text) });
         }
         Self::parse_name(text, text)
     }
@@ -50,11 +48,7 @@ impl Repository {
             None => DOCKER_HUB.to_owned(),
         };
         check_path(path, whole)?;
-        let path = if host == DOCKER_HUB && !path.contains('/') {
-            format!("library/{path}")
-        } else {
-            path.to_owned()
-        };
+        let path = if host == DOCKER_HUB && !path.contains('/') { format!("library/{path}") } else { path.to_owned() };
         Ok(Self { host, path })
     }
 
@@ -86,9 +80,7 @@ impl Repository {
 /// Docker's rule: the first component is a host if it has a dot or a colon, or is `localhost`.
 fn split_host(name: &str) -> (Option<&str>, &str) {
     match name.split_once('/') {
-        Some((first, rest)) if first.contains(['.', ':']) || first == "localhost" => {
-            (Some(first), rest)
-        }
+        Some((first, rest)) if first.contains(['.', ':']) || first == "localhost" => (Some(first), rest),
         _ => (None, name),
     }
 }
@@ -98,15 +90,10 @@ fn check_text(name: &str, whole: &str) -> Result<(), ReferenceError> {
         return Err(ReferenceError::Empty);
     }
     if let Some(end) = name.find("://") {
-        return Err(ReferenceError::Scheme {
-            text: Quoted::new(whole),
-            scheme: name[..end + 3].to_owned(),
-        });
+        return Err(ReferenceError::Scheme { text: Quoted::new(whole), scheme: name[..end + 3].to_owned() });
     }
     if is_variable(whole) {
-        return Err(ReferenceError::Variable {
-            text: Quoted::new(whole),
-        });
+        return Err(ReferenceError::Variable { text: Quoted::new(whole) });
     }
     Ok(())
 }
@@ -117,24 +104,14 @@ fn is_variable(text: &str) -> bool {
 }
 
 fn canonical_host(host: &str, whole: &str) -> Result<String, ReferenceError> {
-    let bad = |reason: String| {
-        Err(ReferenceError::Host {
-            text: Quoted::new(whole),
-            reason,
-        })
-    };
+    let bad = |reason: String| Err(ReferenceError::Host { text: Quoted::new(whole), reason });
     let (name, port) = match host.strip_prefix('[') {
         Some(rest) => match rest.split_once(']') {
             Some((v6, after)) => {
                 if v6.parse::<std::net::Ipv6Addr>().is_err() {
                     return bad(format!("{v6:?} is not an IPv6 address"));
                 }
-                (
-                    None,
-                    after
-                        .strip_prefix(':')
-                        .or(if after.is_empty() { None } else { Some(after) }),
-                )
+                (None, after.strip_prefix(':').or(if after.is_empty() { None } else { Some(after) }))
             }
             None => return bad("the host's bracket is not closed".to_owned()),
         },
@@ -144,47 +121,29 @@ fn canonical_host(host: &str, whole: &str) -> Result<String, ReferenceError> {
         },
     };
     if let Some(port) = port
-        && !(1..=5).contains(&port.len())
-            | !port.bytes().all(|b| b.is_ascii_digit())
-            | port.parse::<u16>().is_err()
+        && !(1..=5).contains(&port.len()) | !port.bytes().all(|b| b.is_ascii_digit()) | port.parse::<u16>().is_err()
     {
         return bad(format!("{port:?} is not a port number"));
     }
     if let Some(name) = name {
         let label_ok = |label: &str| {
             !label.is_empty()
-                && label
-                    .bytes()
-                    .all(|b| b.is_ascii_alphanumeric() || b == b'-')
+                && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
                 && !label.starts_with('-')
                 && !label.ends_with('-')
         };
         if !name.split('.').all(label_ok) {
-            return bad(format!(
-                "{name:?} is not a host name: labels have letters, digits and inner `-`"
-            ));
+            return bad(format!("{name:?} is not a host name: labels have letters, digits and inner `-`"));
         }
     }
     let host = host.to_ascii_lowercase();
-    Ok(if DOCKER_HUB_ALIASES.contains(&host.as_str()) {
-        DOCKER_HUB.to_owned()
-    } else {
-        host
-    })
+    Ok(if DOCKER_HUB_ALIASES.contains(&host.as_str()) { DOCKER_HUB.to_owned() } else { host })
 }
 
 fn check_path(path: &str, whole: &str) -> Result<(), ReferenceError> {
-    let bad = |reason: String| {
-        Err(ReferenceError::Path {
-            text: Quoted::new(whole),
-            reason,
-        })
-    };
+    let bad = |reason: String| Err(ReferenceError::Path { text: Quoted::new(whole), reason });
     if path.len() > MAX_PATH {
-        return bad(format!(
-            "the repository's path has {} characters, at most {MAX_PATH} are allowed",
-            path.len()
-        ));
+        return bad(format!("the repository's path has {} characters, at most {MAX_PATH} are allowed", path.len()));
     }
     for component in path.split('/') {
         if component.is_empty() {
@@ -193,13 +152,10 @@ fn check_path(path: &str, whole: &str) -> Result<(), ReferenceError> {
         if let Some(c) = component.chars().find(char::is_ascii_uppercase) {
             return bad(format!("a repository's path is in lower case, found {c:?}"));
         }
-        if let Some(c) = component
-            .chars()
-            .find(|c| !(c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(*c)))
+        if let Some(c) =
+            component.chars().find(|c| !(c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(*c)))
         {
-            return bad(format!(
-                "a repository's path has only a-z, 0-9, `.`, `_`, `-` and `/`, found {c:?}"
-            ));
+            return bad(format!("a repository's path has only a-z, 0-9, `.`, `_`, `-` and `/`, found {c:?}"));
         }
         if !separators_ok(component) {
             return bad(format!(
@@ -216,9 +172,7 @@ fn separators_ok(component: &str) -> bool {
     let bytes = component.as_bytes();
     bytes.first().is_some_and(is_word)
         && bytes.last().is_some_and(is_word)
-        && bytes
-            .split(is_word)
-            .all(|run| matches!(run, b"" | b"." | b"_" | b"__") || run.iter().all(|&b| b == b'-'))
+        && bytes.split(is_word).all(|run| matches!(run, b"" | b"." | b"_" | b"__") || run.iter().all(|&b| b == b'-'))
 }
 
 impl fmt::Display for Repository {

@@ -24,11 +24,7 @@ impl Tag {
         let reason = if text.is_empty() {
             "a tag is empty".to_owned()
         } else if text.len() > Self::MAX_LENGTH {
-            format!(
-                "a tag has at most {} characters, this has {}",
-                Self::MAX_LENGTH,
-                text.len()
-            )
+            format!("a tag has at most {} characters, this has {}", Self::MAX_LENGTH, text.len())
         } else if text.starts_with(['.', '-']) {
             "a tag does not begin with `.` or `-`".to_owned()
         } else if let Some(bad) = text.chars().find(|&c| !Self::may_hold(c)) {
@@ -36,10 +32,7 @@ impl Tag {
         } else {
             return Ok(Self(text));
         };
-        Err(ReferenceError::Tag {
-            text: Quoted::new(&text),
-            reason,
-        })
+        Err(ReferenceError::Tag { text: Quoted::new(&text), reason })
     }
 
     /// Whether a tag can contain this character (after its first, which is neither `.` nor `-`).

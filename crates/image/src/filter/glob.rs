@@ -16,19 +16,11 @@ impl Glob {
     /// `body` is the end of `text`, after the prefix if there is one.
     pub(super) fn parse(text: &str, body: &str) -> Result<Self, FilterError> {
         let before = text[..text.len() - body.len()].chars().count();
-        if let Some((at, bad)) = body
-            .chars()
-            .enumerate()
-            .find(|(_, c)| *c != '*' && !Tag::may_hold(*c))
-        {
+        if let Some((at, bad)) = body.chars().enumerate().find(|(_, c)| *c != '*' && !Tag::may_hold(*c)) {
             // A colon makes it likely that a prefix was meant: `semvr:~1`.
             if bad == ':' && before == 0 {
                 let prefix = body.chars().take(at + 1).collect();
-                return Err(FilterError::UnknownPrefix {
-                    text: Quoted::new(text),
-                    prefix,
-                    column: 1,
-                });
+                return Err(FilterError::UnknownPrefix { text: Quoted::new(text), prefix, column: 1 });
             }
             return Err(FilterError::Unmatchable {
                 text: Quoted::new(text),
@@ -47,10 +39,7 @@ impl Glob {
         if literal > Tag::MAX_LENGTH {
             return Err(FilterError::Unmatchable {
                 text: Quoted::new(text),
-                reason: format!(
-                    "no tag is longer than {} characters, this asks for {literal}",
-                    Tag::MAX_LENGTH
-                ),
+                reason: format!("no tag is longer than {} characters, this asks for {literal}", Tag::MAX_LENGTH),
                 column: before + 1,
             });
         }

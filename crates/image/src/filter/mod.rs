@@ -39,16 +39,10 @@ impl Filter {
     /// # Errors
     /// [`FilterError`] when it is malformed, or when no tag could ever match it.
     pub fn parse(text: &str) -> Result<Self, FilterError> {
-        let prefix = PREFIXES
-            .iter()
-            .find(|prefix| text.starts_with(**prefix))
-            .copied();
+        let prefix = PREFIXES.iter().find(|prefix| text.starts_with(**prefix)).copied();
         let body = &text[prefix.map_or(0, str::len)..];
         if body.is_empty() {
-            return Err(FilterError::Empty {
-                text: Quoted::new(text),
-                column: text.chars().count() + 1,
-            });
+            return Err(FilterError::Empty { text: Quoted::new(text), column: text.chars().count() + 1 });
         }
         let pattern = match prefix {
             Some("regexp:" | "regex:") => Pattern::Regexp(Regexp::parse(text, body)?),
@@ -61,19 +55,13 @@ impl Filter {
             }
             _ => Pattern::Glob(Glob::parse(text, body)?),
         };
-        Ok(Self {
-            text: text.to_owned(),
-            pattern,
-        })
+        Ok(Self { text: text.to_owned(), pattern })
     }
 
     /// The filter of an image that has none: `glob:*`.
     #[must_use]
     pub fn any() -> Self {
-        Self {
-            text: "glob:*".to_owned(),
-            pattern: Pattern::Glob(Glob::any()),
-        }
+        Self { text: "glob:*".to_owned(), pattern: Pattern::Glob(Glob::any()) }
     }
 
     /// The filter as it was written.
