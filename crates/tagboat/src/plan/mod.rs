@@ -1,0 +1,147 @@
+//! `tagboat plan`: decides once, on a folder and a file of tags, without cluster or network.
+
+mod checkout;
+mod print;
+mod tags;
+
+use crate::exit::Exit;
+use crate::offline;
+use anyhow::{Context, Result};
+use checkout::Checkout;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use tagboat_engine::commit::{self, Bump};
+use tagboat_engine::decide::{Action, Decision, Knowledge, LineHistory, Tags, decide_all};
+use tagboat_engine::mirror::Desired;
+use tagboat_engine::policy::Effective;
+use tagboat_engine::ports::{FileEdit, Revision, SourceId};
+use tagboat_image::Repository;
+use tagboat_manifest::{Container, Workload};
+
+/// Decide once, from a folder and a file of tags: what would change, and why the rest would not.
+///
+/// Needs no cluster and no network. Exit status: 0 nothing to do; 3 something would change (or did, with --write);
+/// 1 the whole thing failed; 2 wrong usage. Single files that are bad, and blocked images, do not change 0 or 3.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// The infrastructure repository: a git work tree, or any folder.
+    #[arg(long, value_name = "DIR")]
+    repo: PathBuf,
+    /// What the registries offer, as JSON:
+    /// {"images":{"acme/web":[{"tag":"main-1a2b","pushed":"2020-12-25T16:00:00Z","created":"…","digest":"sha256:…"}]}}
+    #[arg(long, value_name = "FILE")]
+    tags: PathBuf,
+    /// Only these paths of the folder.
+    #[arg(long = "path", value_name = "PATH")]
+    paths: Vec<String>,
+    /// text: a line for each image. json: one object. diff: what would change in the files.
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Output::Text)]
+    output: Output,
+    /// Edit the files in place.
+    #[arg(long)]
+    write: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Output {
+    Text,
+    Json,
+    Diff,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// The folder or the file of tags cannot be read, or an edit could not be written.
+pub fn run(arguments: &Arguments) -> Result<Exit> {
+    let images = tags::read(&arguments.tags)?;
+    let root = &arguments.repo;
+    anyhow::ensure!(root.is_dir(), "{} is not a folder", root.display());
+    for path in &arguments.paths {
+        let inside = std::path::Path::new(path)
+            .components()
+            .all(|part| matches!(part, std::path::Component::Normal(_) | std::path::Component::CurDir));
+        anyhow::ensure!(inside && root.join(path).exists(), "there is no path {path:?} in {}", root.display());
+    }
+    let files = offline::manifests(root, &arguments.paths)?;
+    // In a folder, unlike in git, files have no object ids; their paths tell them apart.
+    let desired = Desired::read(&files, &mut BTreeMap::new());
+    let checkout = Checkout::discover(root)?;
+    let mut histories = BTreeMap::new();
+    let mut shallow = false;
+    if let Some(checkout) = &checkout {
+        for workload in desired.workloads.iter().filter(|workload| workload.policies.is_automated()) {
+            for container in &workload.containers {
+                let line = checkout.line(workload, container)?;
+                shallow |= line.unknown;
+                histories.insert((workload.file.clone(), workload.line, container.name.clone()), line);
+            }
+        }
+    }
+    let knowledge = Offline { images: &images, histories: checkout.is_some().then_some(&histories) };
+    let mut decisions = decide_all(&desired.workloads, &knowledge);
+    let bumps: Vec<Bump> = decisions
+        .iter()
+        .filter(|decision| decision.action() == Action::Update)
+        .map(|decision| Bump {
+            decision: decision.clone(),
+            digest: decision.candidate.as_ref().and_then(|candidate| candidate.digest.clone()),
+        })
+        .collect();
+    let planned = commit::plan(&SourceId("plan".to_owned()), &Revision(String::new()), &files, bumps);
+    for (bump, text) in planned.refused {
+        refuse(&mut decisions, &bump.decision, text);
+    }
+    let edits = planned.commit.map(|commit| commit.edits).unwrap_or_default();
+    let report = print::Report { decisions: &decisions, desired: &desired, files: &files, edits: &edits, shallow };
+    if arguments.write {
+        write(root, &edits)?;
+    }
+    match arguments.output {
+        Output::Text => report.text(arguments.write),
+        Output::Json => report.json()?,
+        Output::Diff => report.diff(),
+    }
+    Ok(if edits.is_empty() { Exit::Done } else { Exit::Difference })
+}
+
+/// An image that cannot be edited is blocked, and says why.
+fn refuse(decisions: &mut [Decision], refused: &Decision, text: String) {
+    for decision in decisions.iter_mut() {
+        if (&decision.workload, &decision.container, &decision.file) == (&refused.workload, &refused.container, &refused.file) {
+            decision.block(text.clone());
+        }
+    }
+}
+
+fn write(root: &std::path::Path, edits: &[FileEdit]) -> Result<()> {
+    for edit in edits {
+        offline::replace(&root.join(&edit.path), &edit.bytes).with_context(|| {
+            let left: Vec<&str> = edits.iter().map(|edit| edit.path.as_str()).skip_while(|path| *path != edit.path).collect();
+            format!("the plan was written in part; still to do: {}", left.join(", "))
+        })?;
+    }
+    Ok(())
+}
+
+/// What is known without a cluster: the file of tags, and the work tree's history.
+struct Offline<'a> {
+    images: &'a tags::Images,
+    histories: Option<&'a BTreeMap<(String, usize, String), LineHistory>>,
+}
+
+impl Knowledge for Offline<'_> {
+    fn policies(&self, workload: &Workload) -> Effective {
+        Effective::of_git(workload)
+    }
+
+    fn tags(&self, _: &Workload, repository: &Repository) -> Cow<'_, Tags> {
+        Cow::Owned(self.images.of(repository))
+    }
+
+    fn history(&self, workload: &Workload, container: &Container) -> Option<LineHistory> {
+        let key = (workload.file.clone(), workload.line, container.name.clone());
+        self.histories.map(|histories| histories.get(&key).cloned().unwrap_or_default())
+    }
+}

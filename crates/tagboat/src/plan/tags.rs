@@ -1,0 +1,69 @@
+//! The file of tags.
+
+use anyhow::{Context, Result};
+use jiff::Timestamp;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::path::Path;
+use tagboat_engine::decide::Tags;
+use tagboat_image::{Candidate, Digest, Repository, Tag};
+
+/// What the registries offer, by canonical repository.
+pub struct Images(BTreeMap<Repository, Vec<Candidate>>);
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    images: BTreeMap<String, Vec<Row>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Row {
+    tag: String,
+    #[serde(default)]
+    pushed: Option<Timestamp>,
+    #[serde(default)]
+    created: Option<Timestamp>,
+    #[serde(default)]
+    digest: Option<Digest>,
+}
+
+/// Reads the file.
+///
+/// # Errors
+/// It cannot be read, is not of this form, or names one repository twice.
+pub fn read(path: &Path) -> Result<Images> {
+    let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let file: File = serde_json::from_slice(&bytes).with_context(|| {
+        format!(
+            "{}: expected {{\"images\":{{\"acme/web\":[{{\"tag\":\"main-1a2b\",\"pushed\":\"2020-12-25T16:00:00Z\"}}]}}}}",
+            path.display()
+        )
+    })?;
+    let mut images: BTreeMap<Repository, Vec<Candidate>> = BTreeMap::new();
+    for (name, rows) in file.images {
+        let repository = Repository::parse(&name).with_context(|| format!("{}: images[{name:?}]", path.display()))?;
+        let known = images.entry(repository).or_default();
+        // Tags outside the OCI grammar do not exist at any registry; they are dropped, as a scan drops them.
+        for row in rows {
+            let Ok(tag) = Tag::new(row.tag) else { continue };
+            let candidate = Candidate { tag, digest: row.digest, created: row.created, pushed: row.pushed };
+            match known.iter_mut().find(|other| other.tag == candidate.tag) {
+                Some(other) => *other = candidate,
+                None => known.push(candidate),
+            }
+        }
+    }
+    Ok(Images(images))
+}
+
+impl Images {
+    /// The tags of a repository. The file counts as two complete scans that agree.
+    pub fn of(&self, repository: &Repository) -> Tags {
+        match self.0.get(repository) {
+            Some(candidates) => Tags::Complete(candidates.clone()),
+            None => Tags::Unknown(format!("nothing is known of {repository}: it is not in the file of tags")),
+        }
+    }
+}
