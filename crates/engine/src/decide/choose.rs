@@ -94,7 +94,7 @@ fn choose(image: &Image<'_>) -> Result<(Reason, Option<Candidate>), Reason> {
     ordered.sort_by(|a, b| compare(&filter, a, b));
     let stands = Standing { filter: &filter, current, history: image.history };
     let listed = candidates.iter().find(|candidate| candidate.tag == *current_tag);
-    let newer = stands.newer_than_current(&ordered, listed)?;
+    let newer = stands.newer_than_current(&ordered, listed);
     let nothing_better = || match ordered.first() {
         Some(first) if first.tag != *current_tag => {
             Reason::OnlyOlder { filter: filter.to_string(), newest: first.tag.clone() }
@@ -132,31 +132,26 @@ struct Standing<'a> {
 
 impl Standing<'_> {
     /// The candidates that may follow the current tag by D4, the best first.
-    fn newer_than_current<'c>(
-        &self,
-        ordered: &[&'c Candidate],
-        listed: Option<&Candidate>,
-    ) -> Result<Vec<&'c Candidate>, Reason> {
-        let Some(tag) = self.current.tag() else { return Ok(Vec::new()) };
+    fn newer_than_current<'c>(&self, ordered: &[&'c Candidate], listed: Option<&Candidate>) -> Vec<&'c Candidate> {
+        let Some(tag) = self.current.tag() else { return Vec::new() };
         let others = ordered.iter().copied().filter(|candidate| candidate.tag != *tag);
         if !self.filter.admits(tag) {
             // The filter was changed, or automation was turned on: the newest match is what that asked for.
-            return Ok(others.collect());
+            return others.collect();
         }
         match listed {
-            Some(listed) if self.filter.is_ordered_by_version() || listed.time().is_some() => Ok(others
+            Some(listed) if self.filter.is_ordered_by_version() || listed.time().is_some() => others
                 .filter(|candidate| compare(self.filter, candidate, listed) == Ordering::Less)
                 .filter(|candidate| candidate.digest.is_none() || candidate.digest != listed.digest)
-                .collect()),
-            // Gone from the registry, or without a time there: what was pushed after it was set is newer.
-            _ => match self.history.map(|history| history.set) {
-                Some(Some(set)) => {
-                    Ok(others.filter(|candidate| candidate.time().is_some_and(|time| time > set)).collect())
-                }
-                None if listed.is_none() => Ok(others.collect()),
-                Some(None) if listed.is_none() => Ok(others.collect()),
-                _ => Err(Reason::CurrentWithoutTime { current: tag.clone() }),
-            },
+                .collect(),
+            // Gone from the registry, or without a time there: what was pushed after it was set is newer. Where nothing
+            // tells when that was (no history), the newest match is taken.
+            _ => {
+                let set = self.history.and_then(|history| history.set);
+                let later =
+                    |candidate: &&Candidate| set.is_none_or(|set| candidate.time().is_some_and(|time| time > set));
+                others.filter(later).collect()
+            }
         }
     }
 

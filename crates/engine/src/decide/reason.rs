@@ -140,11 +140,6 @@ pub enum Reason {
         /// How many pass.
         matching: usize,
     },
-    /// The current tag has no time, and nothing tells when it was set.
-    CurrentWithoutTime {
-        /// The current tag.
-        current: Tag,
-    },
     /// The commit could not be made; what was tried is in the text.
     NotCommitted {
         /// Why.
@@ -166,7 +161,6 @@ impl Reason {
             | Self::NotScanned { .. }
             | Self::Incomplete { .. }
             | Self::NoTimes { .. }
-            | Self::CurrentWithoutTime { .. }
             | Self::NotCommitted { .. } => Action::Blocked,
         }
     }
@@ -191,7 +185,6 @@ impl Reason {
             Self::NotScanned { .. } => "not-scanned",
             Self::Incomplete { .. } => "incomplete-list",
             Self::NoTimes { .. } => "tags-without-time",
-            Self::CurrentWithoutTime { .. } => "current-tag-without-time",
             Self::NotCommitted { .. } => "not-committed",
         }
     }
@@ -252,10 +245,6 @@ impl fmt::Display for Reason {
             Self::NoTimes { filter, matching } => {
                 write!(f, "{matching} tags match {filter}, but the registry tells no time for any of them")
             }
-            Self::CurrentWithoutTime { current } => write!(
-                f,
-                "the registry tells no time for the current tag {current}, so it cannot be told what is newer"
-            ),
         }
     }
 }
