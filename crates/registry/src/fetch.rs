@@ -202,17 +202,7 @@ impl Host {
             let builder = client.request(request.method.clone(), url.clone()).header(ACCEPT, request.accept);
             let response = self.send(operation, authorized(builder, authorization, &url)?, &url).await?;
             let Some(location) = redirect_target(&response) else { return Ok(response) };
-            let refused = |to: String, reason: &str| {
-                Err(RegistryError::Refused { url: shown(&url), to, what: "the answer", reason: reason.to_owned() })
-            };
-            let Ok(next) = url.join(location) else { return refused(quoted(location), "that is no URL") };
-            if url.scheme() == "https" && next.scheme() == "http" {
-                return refused(shown(&next), "it leads from https to http");
-            }
-            if let Err(reason) = self.allowed_scheme(&next) {
-                return refused(shown(&next), reason);
-            }
-            url = next;
+            url = self.next_hop(&url, location)?;
         }
         Err(RegistryError::Refused {
             url: shown(&request.url),
@@ -220,6 +210,22 @@ impl Host {
             what: "the answer",
             reason: format!("more than {REDIRECTS} redirects"),
         })
+    }
+
+    /// Where a redirect leads, if we follow it there.
+    fn next_hop(&self, from: &Url, location: &str) -> Result<Url, RegistryError> {
+        let refused = |to: String, reason: &str| RegistryError::Refused {
+            url: shown(from),
+            to,
+            what: "the answer",
+            reason: reason.to_owned(),
+        };
+        let next = from.join(location).map_err(|_| refused(quoted(location), "that is no URL"))?;
+        if from.scheme() == "https" && next.scheme() == "http" {
+            return Err(refused(shown(&next), "it leads from https to http"));
+        }
+        self.allowed_scheme(&next).map_err(|reason| refused(shown(&next), reason))?;
+        Ok(next)
     }
 
     /// What no host may send us to, whatever it is for.
@@ -374,7 +380,72 @@ fn is_tls(error: &(dyn std::error::Error + 'static)) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{HostConfig, Limits};
     use rstest::rstest;
+    use std::sync::Arc;
+
+    fn host(name: &str, plain_http: bool) -> Host {
+        let config = HostConfig { plain_http, ..HostConfig::new(name) };
+        Host::new(&config, Arc::default(), "test", &Limits::default()).unwrap()
+    }
+
+    #[rstest]
+    #[case::relative("reg.example", false, "/elsewhere?x=1", Ok("https://reg.example/elsewhere?x=1"))]
+    #[case::another_host("reg.example", false, "https://cdn.example/x", Ok("https://cdn.example/x"))]
+    #[case::downgrade("reg.example", false, "http://reg.example/x", Err("from https to http"))]
+    #[case::downgrade_where_http_is_allowed("reg.example", true, "http://reg.example/x", Err("from https to http"))]
+    #[case::user("reg.example", false, "https://u:p@cdn.example/x", Err("user or password"))]
+    #[case::file("reg.example", false, "file:///etc/passwd", Err("neither https nor http"))]
+    fn a_redirect_is_followed_only_where_it_may_lead(
+        #[case] name: &str,
+        #[case] plain_http: bool,
+        #[case] location: &str,
+        #[case] expected: Result<&str, &str>,
+    ) {
+        let from = Url::parse("https://reg.example/v2/a/manifests/x").unwrap();
+        match (host(name, plain_http).next_hop(&from, location), expected) {
+            (Ok(next), Ok(expected)) => assert_eq!(next.as_str(), expected),
+            (Err(error), Err(expected)) => assert!(error.to_string().contains(expected), "{error}"),
+            (found, _) => panic!("{found:?}"),
+        }
+    }
+
+    #[rstest]
+    #[case::own("https://192.0.43.8/token", Ok(()))]
+    #[case::http("http://192.0.43.8/token", Err("http, which is not allowed"))]
+    #[case::metadata("https://169.254.169.254/token", Err("not of the registry's own site"))]
+    #[case::neighbour("https://192.0.43.9/token", Err("not of the registry's own site"))]
+    #[case::listed("https://tokens.example/token", Ok(()))]
+    #[case::no_url("/token", Err("no URL"))]
+    #[tokio::test]
+    async fn a_token_is_fetched_only_at_the_registrys_own_site(
+        #[case] realm: &str,
+        #[case] expected: Result<(), &str>,
+    ) {
+        let mut host = host("192.0.43.8", false);
+        host.token_hosts.push("tokens.example".to_owned());
+        let operation = Operation::new(Duration::from_secs(5));
+        match (host.token_server(&operation, &host.origin, realm).await, expected) {
+            (Ok(_), Ok(())) => {}
+            (Err(error), Err(expected)) => assert!(error.to_string().contains(expected), "{error}"),
+            (found, _) => panic!("{:?}", found.map(|(url, _)| url)),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_public_registry_cannot_send_us_to_internal_addresses() {
+        let host = host("192.0.43.8", false);
+        let operation = Operation::new(Duration::from_secs(5));
+        for inside in ["https://169.254.169.254/latest/meta-data", "https://127.0.0.1/", "https://[fd00:ec2::254]/"] {
+            let url = Url::parse(inside).unwrap();
+            let error = host.client_for(&operation, &host.origin, &url, "the answer").await.unwrap_err();
+            assert!(error.to_string().contains("internal address"), "{error}");
+        }
+        // A name that leads there is caught when it is resolved.
+        let client = host.clients.foreign().unwrap();
+        let error = client.get("https://localhost/").send().await.unwrap_err();
+        assert!(causes(&error).contains("internal addresses only"), "{}", causes(&error));
+    }
 
     #[rstest]
     #[case("60", Some(60))]

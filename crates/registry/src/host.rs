@@ -206,6 +206,10 @@ impl Clients {
         let user_agent = user_agent.to_owned();
         let (connect, read) = (limits.connect, limits.read);
         let build = move |public_only: bool| {
+            if rustls::crypto::CryptoProvider::get_default().is_none() {
+                // Somebody may have been faster; theirs serves as well.
+                let _ = rustls::crypto::ring::default_provider().install_default();
+            }
             let mut builder = Client::builder()
                 .user_agent(&user_agent)
                 .redirect(redirect::Policy::none())

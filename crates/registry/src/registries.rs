@@ -25,15 +25,11 @@ pub struct Registries {
 impl Registries {
     /// Checks the configuration and reads the files that it names. Nothing is asked of any registry.
     ///
-    /// Where the process has not chosen a TLS provider, ring is installed.
+    /// Where the process has not chosen a TLS provider by the first request, ring is installed.
     ///
     /// # Errors
     /// [`RegistryError::Config`] and [`RegistryError::File`] with the setting and what is allowed.
     pub fn new(config: RegistryConfig) -> Result<Self, RegistryError> {
-        if rustls::crypto::CryptoProvider::get_default().is_none() {
-            // Somebody may have been faster; theirs serves as well.
-            let _ = rustls::crypto::ring::default_provider().install_default();
-        }
         let docker = Arc::new(config.docker_config.as_deref().map(DockerConfig::read).transpose()?.unwrap_or_default());
         let mut hosts = BTreeMap::new();
         for host in &config.hosts {
