@@ -32,6 +32,7 @@ mod ssh;
 mod text;
 mod tree;
 mod url;
+mod work_tree;
 
 pub use branch::BranchName;
 pub use config::{ConfigProblem, GitConfig, Limits};
@@ -39,3 +40,4 @@ pub use credentials::{Credentials, KnownHosts, SecretValue};
 pub use error::Error;
 pub use repository::Repository;
 pub use url::{RemoteUrl, Scheme};
+pub use work_tree::WorkTree;

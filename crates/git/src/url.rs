@@ -34,6 +34,11 @@ pub struct RemoteUrl {
 }
 
 impl RemoteUrl {
+    /// Stands for a work tree in messages; nothing is ever fetched from it.
+    pub(crate) fn local(folder: &std::path::Path) -> Self {
+        Self { text: folder.display().to_string(), scheme: Scheme::Https, host: String::new(), port: None }
+    }
+
     /// Reads a URL. The error never repeats the text, because a password may stand in it.
     pub fn parse(text: &str, allow_http: bool) -> Result<Self, String> {
         if text.is_empty() {

@@ -1,0 +1,71 @@
+//! The real infrastructure repository of 2020, with its automation's and its people's commits.
+
+use crate::support::{config, open, plan};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+use tagboat_engine::ports::{GitRepository, PushOutcome};
+use tagboat_testkit::{GitHttp, Scratch};
+
+const FILE: &str = "kubernetes/releases/voice-dev/voice.yaml";
+
+fn bundle() -> Option<PathBuf> {
+    let folder = std::env::var_os("TAGBOAT_VOICE_INFRA")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/voice-infra"), PathBuf::from);
+    Some(folder.join("history-2020.bundle")).filter(|bundle| bundle.exists())
+}
+
+#[tokio::test]
+async fn the_real_history_is_read_as_git_itself_tells_it() {
+    let Some(bundle) = bundle() else {
+        println!("did not run: the real history is not there (set TAGBOAT_VOICE_INFRA to its folder)");
+        return;
+    };
+    let server = GitHttp::start().unwrap();
+    let remote = server.create_repository("voice-infra").unwrap();
+    let branches = remote.fetch_bundle(&bundle).unwrap();
+    let folder = Scratch::new("git-cache").unwrap();
+    let mut config = config(&server.url(&remote), folder.path());
+    config.branch = branches[0].clone();
+    let branch = branches[0].as_str();
+    let local = open(config).await;
+    let timed = |what: &str, started: Instant| println!("{what}: {:.1} ms", started.elapsed().as_secs_f64() * 1000.0);
+
+    let started = Instant::now();
+    let tip = local.fetch().await.unwrap().commit.revision;
+    timed("first fetch", started);
+    let started = Instant::now();
+    local.fetch().await.unwrap();
+    timed("fetch of nothing new", started);
+    let started = Instant::now();
+    let files = local.files(&tip, &["kubernetes".into()]).await.unwrap();
+    timed(&format!("{} manifests", files.len()), started);
+    let path = files
+        .iter()
+        .map(|file| file.path.as_str())
+        .find(|path| path.starts_with("kubernetes/releases/voice-dev/"))
+        .unwrap_or(FILE);
+
+    let started = Instant::now();
+    let history = local.history(&tip, path, usize::MAX).await.unwrap();
+    timed(&format!("{} changes of {path}", history.changes.len()), started);
+    assert!(history.complete);
+    let log = remote
+        .git(&["log", "--first-parent", "--diff-merges=first-parent", "--format=%H", "--follow", branch, "--", path])
+        .unwrap();
+    let ours: Vec<_> = history.changes.iter().map(|change| change.commit.revision.0.as_str()).collect();
+    let theirs: Vec<_> = log.lines().collect();
+    assert_eq!(ours.first(), theirs.first());
+    assert!(ours.len() > 100, "{}", ours.len());
+    let started = Instant::now();
+    let short = local.history(&tip, path, 50).await.unwrap();
+    timed("the last 50 of them", started);
+    assert_eq!(short.changes, history.changes[..50]);
+
+    let file = files.iter().find(|file| file.path == path).unwrap();
+    let edited = format!("# edited\n{}", String::from_utf8_lossy(&file.bytes));
+    let started = Instant::now();
+    let outcome = local.push(&plan(&tip, path, &edited, "id-1")).await.unwrap();
+    timed("commit and push", started);
+    assert!(matches!(outcome, PushOutcome::Landed(_)), "{outcome:?}");
+    assert_eq!(remote.git(&["diff", "--numstat", &tip.0, branch]).unwrap().trim(), format!("1\t0\t{path}"));
+}
