@@ -40,12 +40,12 @@ impl Candidate {
 
 /// The order of candidates under a filter, the one to run first.
 ///
-/// A semver filter puts the higher version first. Every other filter puts the later [`Candidate::time`] first, and what
+/// A semver filter puts the higher version first, and of equal ones the greater text (`1.10.0` before `1.10`). Every other filter puts the later [`Candidate::time`] first, and what
 /// has no time last. What is equal by that goes by [`more_specific_first`].
 #[must_use]
 pub fn compare(filter: &Filter, a: &Candidate, b: &Candidate) -> Ordering {
     let by_rule = if filter.is_ordered_by_version() {
-        filter.compare_versions(&a.tag, &b.tag)
+        Filter::compare_versions(&a.tag, &b.tag)
     } else {
         // `None` is less than any time, so it comes last.
         Reverse(a.time()).cmp(&Reverse(b.time()))

@@ -2,6 +2,8 @@
 
 mod glob;
 mod regexp;
+mod semver;
+mod version;
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -13,6 +15,8 @@ use crate::tag::Tag;
 use crate::text::{Quoted, serde_as_text};
 use glob::Glob;
 use regexp::Regexp;
+use semver::Constraint;
+use version::Version;
 
 /// A filter, as an annotation writes it: `glob:main-*` (or `main-*`), `semver:~1.2`, `regexp:^v[0-9]+$`.
 ///
@@ -28,6 +32,7 @@ pub struct Filter {
 enum Pattern {
     Glob(Glob),
     Regexp(Regexp),
+    Semver(Constraint),
 }
 
 /// Prefixes that name a kind of filter.
@@ -46,13 +51,7 @@ impl Filter {
         }
         let pattern = match prefix {
             Some("regexp:" | "regex:") => Pattern::Regexp(Regexp::parse(text, body)?),
-            Some("semver:") => {
-                return Err(FilterError::Semver {
-                    text: Quoted::new(text),
-                    reason: "semver filters are not supported".to_owned(),
-                    column: 1,
-                });
-            }
+            Some("semver:") => Pattern::Semver(Constraint::parse(text, body)?),
             _ => Pattern::Glob(Glob::parse(text, body)?),
         };
         Ok(Self { text: text.to_owned(), pattern })
@@ -76,6 +75,9 @@ impl Filter {
         match &self.pattern {
             Pattern::Glob(glob) => glob.matches(tag.as_str()),
             Pattern::Regexp(regexp) => regexp.matches(tag.as_str()),
+            Pattern::Semver(constraint) => {
+                Version::parse(tag.as_str()).is_some_and(|version| constraint.matches(&version))
+            }
         }
     }
 
@@ -87,15 +89,20 @@ impl Filter {
         (names_latest || !tag.is_latest()) && self.matches(tag)
     }
 
-    /// Whether candidates are ordered by their version; else they are ordered by time.
+    /// Whether candidates are ordered by their version, as under `semver:`; else they are ordered by time.
     #[must_use]
     pub fn is_ordered_by_version(&self) -> bool {
-        false
+        matches!(self.pattern, Pattern::Semver(_))
     }
 
-    /// The higher version first; equal where the filter has no such order.
-    pub(crate) fn compare_versions(&self, _a: &Tag, _b: &Tag) -> Ordering {
-        Ordering::Equal
+    /// The higher version first; of equal versions (`1.10` and `1.10.0`) the greater text; what is no version last.
+    pub(crate) fn compare_versions(a: &Tag, b: &Tag) -> Ordering {
+        match (Version::parse(a.as_str()), Version::parse(b.as_str())) {
+            (Some(x), Some(y)) => y.cmp(&x).then_with(|| b.cmp(a)),
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (None, None) => a.cmp(b),
+        }
     }
 
     /// Whether this is the filter that matches everything.
@@ -117,6 +124,7 @@ impl fmt::Display for Filter {
         match &self.pattern {
             Pattern::Glob(glob) => write!(f, "glob:{}", glob.text()),
             Pattern::Regexp(regexp) => write!(f, "regexp:{}", regexp.text()),
+            Pattern::Semver(constraint) => write!(f, "semver:{}", constraint.text()),
         }
     }
 }
