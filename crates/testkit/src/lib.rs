@@ -33,7 +33,7 @@ pub use http::{Credentials, Fault, Request};
 pub use kubernetes::{
     ApiServer, AuditEntry, Cluster, ClusterOptions, ControllerManager, Etcd, Kwok, NODE, Outcome, Scheduler, User,
 };
-pub use registry::{ImageSpec, Registry, RegistryAuth, RegistryOptions};
+pub use registry::{ImageSpec, Notification, Registry, RegistryAuth, RegistryOptions};
 pub use scratch::Scratch;
 pub use slack::SlackStandIn;
 pub use tls::{Authority, Identity, http_client, install_provider};

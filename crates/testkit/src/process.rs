@@ -59,7 +59,14 @@ pub(crate) enum Probe {
     /// It accepts TCP connections on its first port.
     Connects,
     /// This request is answered with a status below 400, or the given one.
-    Answers(reqwest::RequestBuilder, u16),
+    Answers(Box<reqwest::RequestBuilder>, u16),
+}
+
+impl Probe {
+    /// The server is ready when it answers this request well, or with the status `also`.
+    pub(crate) fn answers(request: reqwest::RequestBuilder, also: u16) -> Self {
+        Self::Answers(Box::new(request), also)
+    }
 }
 
 /// A running server; killed on drop, with the children it has in its process group.
@@ -161,7 +168,7 @@ impl Probe {
                 Some(port) => tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_ok(),
                 None => true,
             },
-            Self::Answers(request, also) => match request.try_clone() {
+            Self::Answers(request, also) => match request.as_ref().try_clone() {
                 Some(request) => request
                     .timeout(Duration::from_secs(2))
                     .send()

@@ -1,5 +1,7 @@
 //! The cluster, against itself: what tests of the product rely on.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "functions that tests share panic as tests do")]
+
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::{Namespace, Pod};
@@ -166,4 +168,14 @@ async fn helm_reaches_the_cluster() {
     let cluster = cluster().await;
     let namespace = cluster.namespace("helm").await.unwrap();
     assert_eq!(cluster.helm(&["list", "-n", &namespace, "--output", "json"]).await.unwrap().trim(), "[]");
+}
+
+#[tokio::test]
+async fn a_cluster_that_runs_already_is_used_and_says_what_it_cannot_do() {
+    let existing = Cluster::existing(cluster().await.kubeconfig_path()).unwrap();
+    let namespace = existing.namespace("existing").await.unwrap();
+    assert!(existing.kubectl(&["get", "namespace", &namespace]).await.unwrap().contains("Active"));
+    let error = existing.audit_entries().unwrap_err().to_string();
+    assert!(error.contains("TAGBOAT_TEST_KUBECONFIG"), "{error}");
+    assert!(existing.process_ids().is_empty());
 }

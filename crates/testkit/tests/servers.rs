@@ -1,5 +1,7 @@
 //! The servers that are not Kubernetes, each used by the real client of its kind.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "functions that tests share panic as tests do")]
+
 use std::path::Path;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
@@ -7,8 +9,8 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tagboat_testkit::{
-    Change, ChartServer, Credentials, Fault, GitHttp, GitSsh, ImageSpec, NewCommit, Registry, RegistryAuth,
-    RegistryOptions, Repository, Scratch, SlackStandIn, http_client, package_chart,
+    Change, ChartServer, Credentials, Fault, GitHttp, GitSsh, ImageSpec, NewCommit, Notification, Registry,
+    RegistryAuth, RegistryOptions, Repository, Scratch, SlackStandIn, http_client, package_chart,
 };
 
 async fn get(registry: &Registry, path: &str, authorization: Option<&str>) -> (u16, Value, Option<String>) {
@@ -69,8 +71,8 @@ async fn an_image_is_pushed_in_milliseconds_and_tags_come_in_pages() {
     assert!(link.unwrap().contains("rel=\"next\""));
     let seen = wait("the request is in the access log", async || {
         registry.requests().unwrap().into_iter().find(|request| request.uri == "/v2/a/b/tags/list?n=5")
-    });
-    let seen = seen.await;
+    })
+    .await;
     assert_eq!((seen.method.as_str(), seen.status), ("GET", 200));
 }
 
@@ -163,7 +165,10 @@ async fn bearer_tokens_come_from_the_realm_and_are_checked_by_the_registry() {
 #[tokio::test]
 async fn a_push_is_notified_to_a_webhook() {
     let slack = SlackStandIn::start().unwrap(); // any HTTP server that counts requests
-    let options = RegistryOptions { notifications: vec![(slack.webhook_url(), vec![])], ..Default::default() };
+    let options = RegistryOptions {
+        notifications: vec![Notification { url: slack.webhook_url(), headers: vec![] }],
+        ..Default::default()
+    };
     let registry = Registry::start_with(options).await.unwrap();
     registry.push_image("a/b", "one", &ImageSpec::default()).await.unwrap();
     wait("a notification", async || slack.requests().into_iter().find(|request| request.method == "POST")).await;
@@ -241,11 +246,10 @@ fn git_over_http_clones_and_pushes_with_credentials_and_protocol_v2() {
     assert_eq!(commits[0].author, "Robin <robin@example.org>");
     assert_eq!(repository.read("main", "file").unwrap(), b"two\n");
     assert!(repository.diff(&first, "main").unwrap().contains("-one\n+two\n"));
-    let list = server
-        .requests()
-        .into_iter()
-        .any(|r| r.method == "POST" && r.uri.ends_with("/git-upload-pack") && r.status == 200);
-    assert!(list, "{:?}", server.requests());
+    let trace = git(work.path(), &["ls-remote", &url], &[("GIT_TRACE_PACKET", "1")]);
+    assert!(String::from_utf8_lossy(&trace.stderr).contains("git< version 2"), "Git-Protocol is passed on");
+    let fetched = server.requests().into_iter().any(|r| r.uri.ends_with("/git-upload-pack") && r.status == 200);
+    assert!(fetched, "{:?}", server.requests());
 }
 
 #[test]

@@ -66,7 +66,7 @@ impl ApiServer {
             command.arg("--kubelet-preferred-address-types=InternalIP");
             command.arg("--endpoint-reconciler-type=none");
             let ready = http.get(format!("https://127.0.0.1:{port}/readyz")).bearer_auth(&admin_token);
-            Ok((command, Probe::Answers(ready, 200)))
+            Ok((command, Probe::answers(ready, 200)))
         })
         .await?;
         let url = format!("https://127.0.0.1:{port}");

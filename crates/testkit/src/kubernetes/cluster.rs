@@ -52,10 +52,10 @@ impl Cluster {
 
     /// Starts a cluster with options.
     pub async fn start_with(options: ClusterOptions) -> Result<Self> {
-        let scratch = Scratch::new("cluster")?;
         if let Some(file) = std::env::var_os("TAGBOAT_TEST_KUBECONFIG").filter(|value| !value.is_empty()) {
-            return Ok(Self { kubeconfig: file.into(), own: None, scratch });
+            return Self::existing(Path::new(&file));
         }
+        let scratch = Scratch::new("cluster")?;
         let etcd = Etcd::start().await?;
         let api = ApiServer::start(&etcd).await?;
         let node = async {
@@ -73,6 +73,12 @@ impl Cluster {
         let cluster = Self { kubeconfig, own: Some(Own { kwok, scheduler, controllers, api, etcd }), scratch };
         cluster.wait_usable().await?;
         Ok(cluster)
+    }
+
+    /// A cluster that runs already, with the rights of a kubeconfig file. What only a cluster of the test's own has
+    /// (users, audit log, logs of Pods that a test writes) is an error here.
+    pub fn existing(kubeconfig: &Path) -> Result<Self> {
+        Ok(Self { kubeconfig: kubeconfig.to_path_buf(), own: None, scratch: Scratch::new("cluster")? })
     }
 
     /// The cluster that all tests of this process share: started by the first, gone with the process. Tests keep apart

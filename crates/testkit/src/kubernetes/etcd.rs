@@ -24,7 +24,7 @@ impl Etcd {
             command.args(["--listen-client-urls", &url, "--advertise-client-urls", &url]);
             command.args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer]);
             command.args(["--initial-cluster", &format!("default={peer}"), "--unsafe-no-fsync", "--log-level=warn"]);
-            Ok((command, Probe::Answers(http.get(format!("{url}/health")), 200)))
+            Ok((command, Probe::answers(http.get(format!("{url}/health")), 200)))
         })
         .await?;
         Ok(Self { process, url: format!("http://127.0.0.1:{client}"), _scratch: scratch })

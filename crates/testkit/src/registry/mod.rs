@@ -39,8 +39,17 @@ pub struct RegistryOptions {
     pub tls: bool,
     /// Who may use it.
     pub auth: RegistryAuth,
-    /// Where it sends its notifications to, URL and headers: a real source of incoming webhooks.
-    pub notifications: Vec<(String, Vec<(String, String)>)>,
+    /// Where it sends its notifications to: a real source of incoming webhooks.
+    pub notifications: Vec<Notification>,
+}
+
+/// An endpoint that a [`Registry`] tells about each push.
+#[derive(Debug, Clone)]
+pub struct Notification {
+    /// The endpoint's URL.
+    pub url: String,
+    /// Headers to send along, such as `Authorization`.
+    pub headers: Vec<(String, String)>,
 }
 
 /// A real registry with its data in a temporary folder.
@@ -119,7 +128,7 @@ impl Registry {
             command.arg("serve").arg(file);
             // It would otherwise write each span into its log, where the requests are counted.
             command.env("OTEL_TRACES_EXPORTER", "none").env("OTEL_TRACES_SAMPLER", "always_off");
-            Ok((command, Probe::Answers(http.get(format!("{scheme}://127.0.0.1:{port}/")), 401)))
+            Ok((command, Probe::answers(http.get(format!("{scheme}://127.0.0.1:{port}/")), 401)))
         })
         .await?;
         Ok(Self { process, port, tls: pem, credentials, token, http, log, _scratch: scratch })
@@ -176,13 +185,13 @@ fn htpasswd(user: &Credentials) -> Result<String> {
     Ok(format!("{}:{}\n", user.user, hash.format_for_version(bcrypt::Version::TwoB)))
 }
 
-fn notifications(targets: &[(String, Vec<(String, String)>)]) -> serde_json::Value {
-    let endpoint = |(index, (url, headers)): (usize, &(String, Vec<(String, String)>))| {
+fn notifications(targets: &[Notification]) -> serde_json::Value {
+    let endpoint = |(index, target): (usize, &Notification)| {
         let headers: serde_json::Map<_, _> =
-            headers.iter().map(|(name, value)| (name.clone(), json!([value]))).collect();
+            target.headers.iter().map(|(name, value)| (name.clone(), json!([value]))).collect();
         json!({
             "name": format!("endpoint-{index}"),
-            "url": url,
+            "url": target.url,
             "headers": headers,
             "timeout": "2s",
             "threshold": 3,

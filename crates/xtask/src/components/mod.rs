@@ -8,7 +8,7 @@ mod pins;
 mod stamp;
 
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::Path;
 
 use anyhow::Context;
 
@@ -67,7 +67,7 @@ pub(crate) fn ensure(force: bool, names: &[String]) -> anyhow::Result<usize> {
     Ok(stale.len())
 }
 
-fn make(pins: &Pins, output: &PathBuf, stale: &[(Component, String)]) -> anyhow::Result<()> {
+fn make(pins: &Pins, output: &Path, stale: &[(Component, String)]) -> anyhow::Result<()> {
     if stale.iter().any(|(component, _)| component.needs_go()) {
         build::require_go()?;
     }
