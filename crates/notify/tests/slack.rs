@@ -1,11 +1,14 @@
 //! The webhook against a stand-in that answers as Slack does.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 use jiff::Timestamp;
 use secrecy::SecretString;
 use serde_json::Value;
 use std::time::{Duration, Instant};
 use tagboat_engine::ports::{ChangeId, Deployment, DeploymentOutcome, FaultKind, Notifier, Revision};
 use tagboat_notify::{MessageOptions, SlackOptions, SlackWebhook};
+use tagboat_testkit::SlackStandIn;
 use wiremock::matchers::{header, method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
@@ -125,6 +128,22 @@ async fn nothing_from_outside_mentions_links_or_overflows() {
     }
     assert!(texts.iter().any(|text| text.contains("&lt;!channel&gt;")), "{texts:?}");
     assert!(body["blocks"].as_array().unwrap().len() <= 50);
+}
+
+#[tokio::test]
+async fn every_kind_of_message_passes_slacks_own_checks() {
+    rustls::crypto::ring::default_provider().install_default().ok();
+    let slack = SlackStandIn::start().unwrap();
+    let webhook = SlackWebhook::new(SecretString::from(slack.webhook_url()), SlackOptions::default()).unwrap();
+    let bare = Deployment { from: None, to: None, revision: None, pushed: None, committed: None, ..failed("") };
+    let long = failed(&"<&>".repeat(10_000));
+    let all = [deployment(DeploymentOutcome::Done), deployment(DeploymentOutcome::Recovered), bare, long];
+    for deployment in &all {
+        webhook.notify(deployment).await.unwrap();
+    }
+    assert_eq!(slack.messages().len(), all.len());
+    let revoked = SlackWebhook::new(SecretString::from(slack.revoked_webhook_url()), SlackOptions::default()).unwrap();
+    assert_eq!(revoked.notify(&all[0]).await.unwrap_err().kind, FaultKind::Denied);
 }
 
 #[tokio::test]
