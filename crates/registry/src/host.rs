@@ -5,7 +5,7 @@ use crate::config::{HostConfig, Limits};
 use crate::credentials::{Credential, DockerConfig};
 use crate::error::RegistryError;
 use crate::operation::Operation;
-use crate::site::{PublicOnly, is_loopback};
+use crate::site::{Reach, Resolver, is_loopback};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use reqwest::{Certificate, Client, redirect};
 use std::collections::BTreeMap;
@@ -65,11 +65,12 @@ impl Host {
         let ca = config.ca_file.as_deref().map(certificates).transpose()?.unwrap_or_default();
         Ok(Self {
             name: config.host.clone(),
-            plain_http: config.plain_http,
+            // Where the endpoint is https, nothing about the host is http, whatever was allowed.
+            plain_http: origin.scheme() == "http",
             token_hosts: config.token_hosts.clone(),
             manifest_get: config.manifest_get.unwrap_or(config.host != DOCKER_HUB || config.endpoint.is_some()),
             limits: limits.clone(),
-            clients: Clients::new(&origin, config.plain_http, ca, user_agent, limits),
+            clients: Clients::new(&origin, ca, user_agent, limits),
             origin,
             credential,
             docker,
@@ -196,16 +197,17 @@ fn certificates(path: &Path) -> Result<Vec<Certificate>, RegistryError> {
 /// Connections to one host, and to where it sends us. Made when first used: each holds the system's authorities.
 pub(crate) struct Clients {
     own: OnceLock<Result<Client, RegistryError>>,
-    foreign: OnceLock<Result<Client, RegistryError>>,
-    build: Box<dyn Fn(bool) -> Result<Client, RegistryError> + Send + Sync>,
+    public: OnceLock<Result<Client, RegistryError>>,
+    internal: OnceLock<Result<Client, RegistryError>>,
+    build: Box<dyn Fn(Option<Reach>) -> Result<Client, RegistryError> + Send + Sync>,
 }
 
 impl Clients {
-    fn new(origin: &Url, plain_http: bool, ca: Vec<Certificate>, user_agent: &str, limits: &Limits) -> Self {
+    fn new(origin: &Url, ca: Vec<Certificate>, user_agent: &str, limits: &Limits) -> Self {
         let origin = origin.clone();
         let user_agent = user_agent.to_owned();
         let (connect, read) = (limits.connect, limits.read);
-        let build = move |public_only: bool| {
+        let build = move |reach: Option<Reach>| {
             if rustls::crypto::CryptoProvider::get_default().is_none() {
                 // Somebody may have been faster; theirs serves as well.
                 let _ = rustls::crypto::ring::default_provider().install_default();
@@ -214,16 +216,17 @@ impl Clients {
                 .user_agent(&user_agent)
                 .redirect(redirect::Policy::none())
                 .referer(false)
-                .https_only(!plain_http)
+                .https_only(origin.scheme() == "https")
                 .connect_timeout(connect)
                 .read_timeout(read)
                 .pool_max_idle_per_host(4);
             if !ca.is_empty() {
                 builder = builder.tls_certs_merge(ca.iter().cloned());
             }
-            if public_only {
-                builder = builder.dns_resolver(PublicOnly::new());
-            } else if is_loopback(&origin) {
+            if let Some(reach) = reach {
+                builder = builder.dns_resolver(Resolver::new(reach));
+            }
+            if is_loopback(&origin) {
                 builder = builder.no_proxy();
             }
             builder.build().map_err(|error| RegistryError::Config {
@@ -232,16 +235,29 @@ impl Clients {
                 reason: format!("no HTTP client can be made: {}", crate::answer::causes(&error)),
             })
         };
-        Self { own: OnceLock::new(), foreign: OnceLock::new(), build: Box::new(build) }
+        Self { own: OnceLock::new(), public: OnceLock::new(), internal: OnceLock::new(), build: Box::new(build) }
     }
 
     /// For the host itself, wherever its address is.
     pub(crate) fn own(&self) -> Result<&Client, RegistryError> {
-        self.own.get_or_init(|| (self.build)(false)).as_ref().map_err(Clone::clone)
+        self.own.get_or_init(|| (self.build)(None)).as_ref().map_err(Clone::clone)
     }
 
-    /// For other hosts that it names: public addresses only.
-    pub(crate) fn foreign(&self) -> Result<&Client, RegistryError> {
-        self.foreign.get_or_init(|| (self.build)(true)).as_ref().map_err(Clone::clone)
+    /// For other hosts that it names, as far as it may lead us.
+    pub(crate) fn foreign(&self, reach: Reach) -> Result<&Client, RegistryError> {
+        let slot = match reach {
+            Reach::Public => &self.public,
+            Reach::Internal => &self.internal,
+        };
+        slot.get_or_init(|| (self.build)(Some(reach))).as_ref().map_err(Clone::clone)
+    }
+}
+
+#[cfg(test)]
+impl Host {
+    /// A host without credentials.
+    pub(crate) fn for_tests(name: &str, plain_http: bool) -> Self {
+        let config = HostConfig { plain_http, ..HostConfig::new(name) };
+        Self::new(&config, Arc::default(), "test", &Limits::default()).unwrap()
     }
 }

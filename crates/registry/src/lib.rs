@@ -16,19 +16,22 @@
 //!
 //! What crosses the boundary is bounded ([`Limits`]), checked against its digest where it has one, and an answer that
 //! is not whole is an error, never a shorter answer. A credential belongs to exactly one host (and port); the hosts
-//! that a registry names itself (token servers, redirects) are reached only under the rules of `site`.
+//! that a registry names itself (token servers, redirects) are reached only under the rules of `reach` and `site`.
 
 mod answer;
 mod auth;
+mod authorize;
 mod config;
 mod credentials;
 mod error;
 mod fetch;
 mod host;
 mod image;
+mod judge;
 mod link;
 mod manifest;
 mod operation;
+mod reach;
 mod registries;
 mod site;
 mod store;

@@ -71,6 +71,36 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
     segments[0] & 0xe000 == 0x2000
 }
 
+/// Which addresses a registry may lead us to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// A registry on the Internet: public addresses.
+    Public,
+    /// A registry that is itself internal: its neighbours too, but no link-local address, where clouds have their
+    /// metadata services.
+    Internal,
+}
+
+impl Reach {
+    /// Whether an address is within reach.
+    pub(crate) fn covers(self, address: IpAddr) -> bool {
+        let unmapped = match address {
+            IpAddr::V6(v6) => v6.to_ipv4_mapped().map_or(address, IpAddr::V4),
+            IpAddr::V4(_) => address,
+        };
+        match self {
+            Self::Public => is_public(address),
+            Self::Internal => match unmapped {
+                IpAddr::V4(v4) => !v4.is_link_local() && !v4.is_unspecified(),
+                // fd00:ec2::254 is a metadata service too.
+                IpAddr::V6(v6) => {
+                    v6.segments()[0] & 0xffc0 != 0xfe80 && v6.segments()[..2] != [0xfd00, 0xec2] && !v6.is_unspecified()
+                }
+            },
+        }
+    }
+}
+
 /// The address that a URL names directly, if it does not name a host.
 pub(crate) fn literal_address(url: &Url) -> Option<IpAddr> {
     match url.host()? {
@@ -97,15 +127,16 @@ pub(crate) async fn is_internal(url: &Url) -> bool {
     }
 }
 
-/// Resolves names to public addresses only. It is asked at each connection, so a name that changes its address after a
-/// check gains nothing.
-pub(crate) struct PublicOnly {
+/// Resolves names to addresses within reach only. It is asked at each connection, so a name that changes its address
+/// after a check gains nothing.
+pub(crate) struct Resolver {
+    reach: Reach,
     /// Proxies of the environment: they are asked in place of the host, and may well be internal.
     proxies: BTreeSet<String>,
 }
 
-impl PublicOnly {
-    pub(crate) fn new() -> Self {
+impl Resolver {
+    pub(crate) fn new(reach: Reach) -> Self {
         let variables = ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
         let proxies = variables
             .iter()
@@ -113,20 +144,19 @@ impl PublicOnly {
             .filter_map(|text| Url::parse(&text).or_else(|_| Url::parse(&format!("http://{text}"))).ok())
             .filter_map(|url| url.host_str().map(str::to_owned))
             .collect();
-        Self { proxies }
+        Self { reach, proxies }
     }
 }
 
-impl Resolve for PublicOnly {
+impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
         let trusted = self.proxies.contains(name.as_str());
+        let reach = self.reach;
         Box::pin(async move {
             let found: Vec<_> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
-            let allowed: Vec<_> = found.iter().copied().filter(|a| trusted || is_public(a.ip())).collect();
+            let allowed: Vec<_> = found.iter().copied().filter(|a| trusted || reach.covers(a.ip())).collect();
             if allowed.is_empty() && !found.is_empty() {
-                return Err(
-                    format!("{} has internal addresses only, where registries do not send us", name.as_str()).into()
-                );
+                return Err(format!("{} has no address that this registry may send us to", name.as_str()).into());
             }
             Ok(Box::new(allowed.into_iter()) as Addrs)
         })
@@ -173,5 +203,18 @@ mod tests {
     #[case("64:ff9b::a9fe:a9fe", false)]
     fn special_addresses_are_not_public(#[case] address: IpAddr, #[case] expected: bool) {
         assert_eq!(is_public(address), expected);
+    }
+
+    #[rstest]
+    #[case("10.1.2.3", true)]
+    #[case("127.0.0.1", true)]
+    #[case("8.8.8.8", true)]
+    #[case("fd12::1", true)]
+    #[case("169.254.169.254", false)]
+    #[case("::ffff:169.254.169.254", false)]
+    #[case("fe80::1", false)]
+    #[case("fd00:ec2::254", false)]
+    fn even_an_internal_registry_cannot_lead_to_metadata_services(#[case] address: IpAddr, #[case] expected: bool) {
+        assert_eq!(Reach::Internal.covers(address), expected);
     }
 }

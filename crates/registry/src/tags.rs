@@ -44,7 +44,15 @@ impl Host {
                 what: "the size of a page of tags",
                 limit: self.limits.page_bytes,
             };
-            let answer = self.fetch(operation, &request).await?;
+            let answer = match self.fetch(operation, &request).await {
+                // Some registries refuse a page size that they do not like instead of lowering it.
+                Err(RegistryError::Status { status: 400, .. }) if pages.len() == 1 && url.query().is_some() => {
+                    url.set_query(None);
+                    pages.clear();
+                    continue;
+                }
+                answer => answer?,
+            };
             list.add(answer.json::<Page>()?.tags.unwrap_or_default());
             if list.seen.len() > self.limits.tags {
                 return Err(RegistryError::Limit {

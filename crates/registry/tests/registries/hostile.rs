@@ -5,10 +5,11 @@ use crate::support::{
     with_limits, with_user,
 };
 use rstest::rstest;
+use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 use tagboat_engine::ports::{FaultKind, ImageRegistry as _};
 use tagboat_image::Digest;
-use tagboat_registry::Limits;
+use tagboat_registry::{HostConfig, Limits};
 use tagboat_testkit::Credentials;
 
 fn canary() -> Credentials {
@@ -21,7 +22,7 @@ fn sha256_of_nothing() -> Digest {
 
 /// Limits under which a failing operation ends soon.
 fn short() -> Limits {
-    Limits { operation: Duration::from_millis(900), ..Limits::default() }
+    Limits { operation: Duration::from_millis(1_200), ..Limits::default() }
 }
 
 #[rstest]
@@ -34,7 +35,8 @@ async fn a_page_that_is_not_whole_gives_no_list(#[case] second: Vec<u8>, #[case]
         if seen.line.contains("last=") { second.clone() } else { page(&["z"], Some("/v2/acme/web/tags/list?last=z")) }
     })
     .await;
-    let adapter = with_limits(vec![plain(server.host())], short());
+    let limits = Limits { operation: Duration::from_secs(3), ..Limits::default() };
+    let adapter = with_limits(vec![plain(server.host())], limits);
     let fault = adapter.tags(&at(server.host(), REPOSITORY)).await.unwrap_err();
     assert_eq!(fault.kind, FaultKind::Incomplete, "{}", fault.text);
     assert!(fault.text.contains("not whole"), "{}", fault.text);
@@ -134,6 +136,50 @@ async fn a_next_page_must_be_the_registrys_own_and_a_new_one(#[case] link: &'sta
     let fault = adapter.tags(&at(server.host(), REPOSITORY)).await.unwrap_err();
     assert!(fault.text.contains(reason), "{}", fault.text);
     assert!(other.seen().is_empty(), "{:?}", other.seen());
+}
+
+#[tokio::test]
+async fn a_page_size_that_is_refused_is_left_to_the_registry() {
+    let server = Misbehaving::start(|_, seen, _| {
+        if seen.line.contains("n=1000") {
+            return answer(400, &[], r#"{"errors":[{"code":"PAGINATION_NUMBER_INVALID"}]}"#);
+        }
+        if seen.line.contains("last=") { page(&["b"], None) } else { page(&["a"], Some("?last=a")) }
+    })
+    .await;
+    let adapter = registries(vec![plain(server.host())]);
+    assert_eq!(names(&adapter.tags(&at(server.host(), REPOSITORY)).await.unwrap()), ["a", "b"]);
+    assert_eq!(server.seen().len(), 3);
+}
+
+#[tokio::test]
+async fn the_hosts_rate_is_kept_and_costs_no_list_its_deadline() {
+    let server = Misbehaving::start(|number, _, _| match number {
+        4 => page(&["e"], None),
+        _ => page(&[&format!("t{number}")], Some(&format!("?last=t{number}"))),
+    })
+    .await;
+    let host = HostConfig { requests_per_second: NonZeroU32::new(2).unwrap(), ..plain(server.host()) };
+    let adapter = with_limits(vec![host], short());
+    let started = Instant::now();
+    assert_eq!(adapter.tags(&at(server.host(), REPOSITORY)).await.unwrap().rows.len(), 5);
+    // Two at once, then one each half second; the operation's own 1.2 s are for the other side alone.
+    assert!(started.elapsed() >= Duration::from_millis(1_400), "{:?}", started.elapsed());
+}
+
+#[tokio::test]
+async fn a_list_as_long_as_the_limit_is_read_whole() {
+    let server = Misbehaving::start(|number, _, _| {
+        let tags: Vec<String> = (0..1000).map(|tag| format!("main-{:05}", number * 1000 + tag)).collect();
+        let tags: Vec<&str> = tags.iter().map(String::as_str).collect();
+        let next = format!("/v2/acme/web/tags/list?last={}", tags[999]);
+        page(&tags, (number < 49).then_some(&next))
+    })
+    .await;
+    let adapter = with_limits(vec![plain(server.host())], Limits::default());
+    let list = adapter.tags(&at(server.host(), REPOSITORY)).await.unwrap();
+    assert_eq!(list.rows.len(), 50_000);
+    assert_eq!(list.rows[49_999].tag.as_str(), "main-49999");
 }
 
 #[tokio::test]
