@@ -98,6 +98,6 @@ fn other_prefix(key: &str) -> Key<'_> {
 
 /// Equal, but for case and one slip of the fingers; two in a long word.
 fn is_near(word: &str, known: &str) -> bool {
-    let allowed = if known.len() >= 8 { 2 } else { 1 };
+    let allowed = if known.len() >= 6 { 2 } else { 1 };
     word.len() <= known.len() + allowed && osa_distance(&word.to_ascii_lowercase(), known) <= allowed
 }

@@ -8,6 +8,8 @@ mod json;
 mod load;
 mod place;
 mod scalar;
+#[cfg(test)]
+mod tests;
 
 use std::borrow::Cow;
 use std::collections::HashMap;

@@ -36,7 +36,8 @@ pub(crate) fn resolve<'t>(text: &'t str, style: Style, tag: &Tag) -> Result<Scal
         Tag::None if style == Style::Plain => return Ok(plain(text)),
         Tag::None | Tag::Str => return Ok(Scalar::Str(text)),
         Tag::Core(name) => name.as_str(),
-        Tag::Other(name) => return Err(format!("the tag {name} is not known")),
+        // go-yaml leaves the text of what it does not know as it is.
+        Tag::Other(_) => return Ok(Scalar::Str(text)),
     };
     let value = plain(text);
     match (wanted, &value) {
