@@ -1,8 +1,8 @@
 //! Real servers on loopback, for tests and the demo.
 //!
 //! Each server is a value that owns a child process, its own temporary folder and a free port. It is ready when its
-//! `start` returns, and gone when the value is dropped, also when a test panics; when the whole process is killed, the
-//! kernel kills its servers ([`process`](crate) asks for that) and the folders are removed.
+//! `start` returns, and gone when the value is dropped, also when a test panics. When the whole process is killed, the
+//! kernel kills its servers, and the folders are removed. Third-party programs are built by `cargo xtask components`.
 //!
 //! ```text
 //!  Cluster ── Etcd ◀── ApiServer ◀── ControllerManager, Scheduler, Kwok (node, Pods, logs)

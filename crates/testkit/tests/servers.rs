@@ -252,6 +252,21 @@ fn git_over_http_clones_and_pushes_with_credentials_and_protocol_v2() {
     assert!(fetched, "{:?}", server.requests());
 }
 
+#[tokio::test]
+async fn git_over_http_takes_compressed_requests() {
+    let server = GitHttp::start().unwrap();
+    let repository = server.create_repository("compressed").unwrap();
+    let head = seeded(&repository);
+    // gitprotocol-v2: a packet's length counts its own four digits.
+    let mut body = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut body, b"0014command=ls-refs\n0000").unwrap();
+    let request = http_client(None).unwrap().post(format!("{}/git-upload-pack", server.url(&repository)));
+    let request = request.header("git-protocol", "version=2").header("content-encoding", "gzip");
+    let request = request.header("content-type", "application/x-git-upload-pack-request").body(body.finish().unwrap());
+    let answer = request.send().await.unwrap().text().await.unwrap();
+    assert!(answer.contains(&format!("{head} refs/heads/main")), "{answer}");
+}
+
 #[test]
 fn large_pushes_arrive_in_chunks() {
     let server = GitHttp::start().unwrap();

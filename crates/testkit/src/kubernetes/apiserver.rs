@@ -106,7 +106,9 @@ impl ApiServer {
         let identity = self.authority.client(user, group)?;
         let config = kubeconfig(&self.url, self.authority.pem(), &Credential::Certificate(&identity)).to_string();
         let name: String = user.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect();
-        self.scratch.write_private(&format!("user-{name}.kubeconfig"), config)
+        // Tests that share the server may ask for the same user at the same time.
+        let file = format!("user-{name}-{:x}.kubeconfig", rand::random::<u32>());
+        self.scratch.write_private(&file, config)
     }
 
     /// Every answered request so far but those of the cluster's own servers, oldest first.
