@@ -32,6 +32,7 @@ mod ssh;
 mod text;
 mod tree;
 mod url;
+mod verdict;
 mod work_tree;
 
 pub use branch::BranchName;

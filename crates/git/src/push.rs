@@ -1,91 +1,152 @@
-//! What a push's output says became of it.
+//! Commit, push, and find out what became of it.
 
-use crate::program::Output;
-use crate::remote::is_denial;
+use crate::clone::Clone as Local;
+use crate::repository::Repository;
+use crate::verdict::{Verdict, verdict};
+use crate::{Error, commit};
+use std::sync::Arc;
+use std::time::Duration;
+use tagboat_engine::ports::{CommitMeta, CommitPlan, PushOutcome, Revision};
 
-/// What the program itself says; the branch has the last word wherever this is not certain.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    /// The remote reported the ref as updated.
-    Landed,
-    /// The remote reported that it will not have the commit, with the reason in brackets.
-    Rejected(String),
-    /// Access was refused before anything was sent.
-    Denied,
-    /// The lease failed, the connection broke, or the output says nothing: ask the branch.
-    Unknown,
-}
+/// How often the branch is asked what became of a push, and how long after the first time.
+const SETTLE_ATTEMPTS: u32 = 3;
+const SETTLE_WAIT: Duration = Duration::from_secs(1);
 
-/// Reads the output of `git push --porcelain`.
-pub(crate) fn verdict(output: &Output, remote_ref: &str) -> Verdict {
-    let line = output.stdout.lines().find_map(|line| RefLine::parse(line, remote_ref));
-    match line {
-        Some(line) if line.flag != '!' && output.status.success() => Verdict::Landed,
-        Some(line) if line.flag == '!' && line.summary.starts_with("[remote rejected]") && !is_race(line.summary) => {
-            let reason = line.summary.trim_start_matches("[remote rejected]").trim().trim_matches(['(', ')']);
-            Verdict::Rejected(reason.to_owned())
+/// How far back the branch is searched for a commit whose push had no clear end.
+const SETTLE_COMMITS: usize = 10_000;
+
+impl Repository {
+    /// Commits and pushes; the caller has its turn.
+    pub(crate) async fn push_in_turn(&self, plan: &CommitPlan) -> Result<PushOutcome, Error> {
+        let commit = self.create(plan).await?;
+        let answer = match self.remote.push(&commit.revision.0, &plan.parent.0, self.timeout).await {
+            Ok(answer) => answer,
+            Err(error @ Error::Timeout { .. }) => return self.settle(plan, &commit, &error.to_string(), false).await,
+            // Nothing was sent.
+            Err(error) => return Err(error),
+        };
+        match verdict(&answer.output, &self.clone.branch().remote_ref()) {
+            Verdict::Landed => {
+                self.record(&commit).await;
+                Ok(PushOutcome::Landed(commit))
+            }
+            Verdict::Rejected(reason) => {
+                let said = self.remote.remote_said(&answer);
+                let text = answer
+                    .redactor
+                    .clean([if said.is_empty() { reason } else { format!("{reason}: {said}") }.as_str()]);
+                Ok(PushOutcome::Refused(text))
+            }
+            Verdict::Denied => self.settle(plan, &commit, &self.remote.said(&answer), true).await,
+            Verdict::Unknown => self.settle(plan, &commit, &self.remote.said(&answer), false).await,
         }
-        None if is_denial(&output.stderr) => Verdict::Denied,
-        _ => Verdict::Unknown,
+    }
+
+    async fn create(&self, plan: &CommitPlan) -> Result<CommitMeta, Error> {
+        let (plan, author, limits, now) =
+            (plan.clone(), self.author.clone(), Arc::clone(&self.limits), self.clock.now());
+        let work = move |clone: &Local, repo: &git2::Repository| {
+            let id = commit::create(clone, repo, &plan, &author, now, &limits)?;
+            repo.find_commit(id)
+                .map(|commit| commit::meta(&commit))
+                .map_err(|error| clone.damage("read a commit", &error))
+        };
+        self.read_in_turn(&Arc::new(work)).await
+    }
+
+    /// Notes in the clone what the remote has said, as a fetch would.
+    async fn record(&self, commit: &CommitMeta) {
+        let id = commit.revision.0.clone();
+        let recorded = self.blocking(move |clone| {
+            let set = |repo: git2::Repository| {
+                repo.reference(&clone.branch().tracking_ref(), git2::Oid::from_str(&id)?, true, "push").map(drop)
+            };
+            set(clone.open()?).map_err(|error| clone.damage("write the branch", &error))
+        });
+        if let Err(error) = recorded.await {
+            // The next fetch finds the same commit at the remote.
+            tracing::debug!(source.id = %self.source, error = %error, "the pushed commit was not noted in the clone");
+        }
+        self.set_head(commit.clone());
+    }
+
+    /// Finds out from the branch itself what became of a push.
+    async fn settle(
+        &self,
+        plan: &CommitPlan,
+        commit: &CommitMeta,
+        ended: &str,
+        denied: bool,
+    ) -> Result<PushOutcome, Error> {
+        tracing::info!(source.id = %self.source, git.revision = %commit.revision, reason = ended, "Asking the branch what became of a push");
+        let mut wait = SETTLE_WAIT;
+        let mut attempt = 1;
+        let head = loop {
+            match self.fetch_in_turn().await {
+                Ok(head) => break head,
+                // No branch, no commit on it.
+                Err(error @ Error::BranchMissing { .. }) => return Err(error),
+                Err(error @ (Error::Unreachable { .. } | Error::Throttled { .. } | Error::Timeout { .. }))
+                    if attempt < SETTLE_ATTEMPTS =>
+                {
+                    tracing::debug!(source.id = %self.source, error = %error, "the branch does not tell yet");
+                    self.clock.sleep(wait).await;
+                    wait *= 2;
+                    attempt += 1;
+                }
+                Err(cause) => {
+                    let (url, text) = (self.clone.url().to_string(), ended.to_owned());
+                    return Err(Error::Unsettled {
+                        commit: commit.revision.clone(),
+                        url,
+                        text,
+                        cause: Box::new(cause),
+                    });
+                }
+            }
+        };
+        let (tip, parent, id, own) =
+            (head.commit.revision.clone(), plan.parent.clone(), plan.change_id.0.clone(), commit.revision.clone());
+        let search = move |clone: &Local, repo: &git2::Repository| find(clone, repo, &tip, &parent, &own, &id);
+        if let Some(landed) = self.read_in_turn(&Arc::new(search)).await? {
+            return Ok(PushOutcome::Landed(landed));
+        }
+        if head.commit.revision != plan.parent {
+            return Ok(PushOutcome::Moved(head));
+        }
+        if denied {
+            return Ok(PushOutcome::Refused(format!(
+                "these credentials may not write to {}: {ended}",
+                self.clone.url()
+            )));
+        }
+        let (url, text) = (self.clone.url().to_string(), ended.to_owned());
+        Err(Error::NotLanded { commit: commit.revision.clone(), url, text })
     }
 }
 
-/// Somebody else's push was being stored at the same moment: the remote's own compare-and-swap failed.
-fn is_race(summary: &str) -> bool {
-    const WORDS: [&str; 5] = [
-        "failed to update ref",
-        "cannot lock ref",
-        "failed to lock",
-        "incorrect old value",
-        "reference already exists",
-    ];
-    WORDS.iter().any(|word| summary.contains(word))
-}
-
-/// `<flag> TAB <from>:<to> TAB <summary>`, one for each ref.
-struct RefLine<'o> {
-    flag: char,
-    summary: &'o str,
-}
-
-impl<'o> RefLine<'o> {
-    fn parse(line: &'o str, remote_ref: &str) -> Option<Self> {
-        let mut fields = line.splitn(3, '\t');
-        let (flag, refs, summary) = (fields.next()?, fields.next()?, fields.next()?);
-        let mut flag = flag.chars();
-        let (flag, None) = (flag.next()?, flag.next()) else { return None };
-        refs.ends_with(&format!(":{remote_ref}")).then_some(Self { flag, summary })
+/// Looks for our commit between the branch's tip and the planned parent, by object id or by change id.
+fn find(
+    clone: &Local,
+    repo: &git2::Repository,
+    tip: &Revision,
+    parent: &Revision,
+    own: &Revision,
+    change_id: &str,
+) -> Result<Option<CommitMeta>, Error> {
+    let mut commit = clone.commit(repo, tip)?;
+    for _ in 0..SETTLE_COMMITS {
+        let id = commit.id().to_string();
+        if id == parent.0 {
+            return Ok(None);
+        }
+        if id == own.0 || commit::has_change_id(&String::from_utf8_lossy(commit.message_bytes()), change_id) {
+            return Ok(Some(commit::meta(&commit)));
+        }
+        if commit.parent_count() == 0 {
+            return Ok(None);
+        }
+        commit = commit.parent(0).map_err(|error| clone.damage("read a commit", &error))?;
     }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::os::unix::process::ExitStatusExt;
-    use std::process::ExitStatus;
-
-    fn judge(code: i32, stdout: &str, stderr: &str) -> Verdict {
-        let status = ExitStatus::from_raw(code << 8);
-        verdict(&Output { status, stdout: stdout.into(), stderr: stderr.into() }, "refs/heads/main")
-    }
-
-    #[test]
-    fn the_program_is_believed_only_where_it_is_certain() {
-        let line =
-            |flag: &str, summary: &str| format!("To https://host/x\n{flag}\tabc:refs/heads/main\t{summary}\nDone\n");
-        assert_eq!(judge(0, &line(" ", "a..b"), ""), Verdict::Landed);
-        assert_eq!(judge(0, &line("=", "[up to date]"), ""), Verdict::Landed);
-        assert_eq!(judge(1, &line(" ", "a..b"), ""), Verdict::Unknown);
-        assert_eq!(judge(1, &line("!", "[rejected] (stale info)"), ""), Verdict::Unknown);
-        assert_eq!(judge(1, &line("!", "[rejected] (fetch first)"), ""), Verdict::Unknown);
-        assert_eq!(
-            judge(1, &line("!", "[remote rejected] (pre-receive hook declined)"), ""),
-            Verdict::Rejected("pre-receive hook declined".into())
-        );
-        assert_eq!(judge(1, &line("!", "[remote rejected] (failed to update ref)"), ""), Verdict::Unknown);
-        assert_eq!(judge(1, &line("!", "[remote failure] (remote failed to report status)"), ""), Verdict::Unknown);
-        assert_eq!(judge(128, "", "fatal: unable to access: The requested URL returned error: 403"), Verdict::Denied);
-        assert_eq!(judge(128, "", "fatal: the remote end hung up unexpectedly"), Verdict::Unknown);
-        assert_eq!(judge(0, " \tabc:refs/heads/other\ta..b\n", ""), Verdict::Unknown);
-    }
+    Ok(None)
 }

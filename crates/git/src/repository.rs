@@ -1,5 +1,4 @@
 use crate::clone::Clone as Local;
-use crate::push::{Verdict, verdict};
 use crate::remote::Remote;
 use crate::{Error, GitConfig, Limits, commit, history, tree};
 use async_trait::async_trait;
@@ -12,26 +11,23 @@ use tagboat_engine::ports::{
 };
 use tokio::sync::{Mutex, RwLock};
 
-/// How often the branch is asked what became of a push, and how long after the first time.
-const SETTLE_ATTEMPTS: u32 = 3;
-const SETTLE_WAIT: Duration = Duration::from_secs(1);
-
-/// How far back the branch is searched for a commit whose push had no clear end.
-const SETTLE_COMMITS: usize = 10_000;
+/// How long a cache folder is waited for.
+const LOCK_ATTEMPTS: u32 = 25;
+const LOCK_WAIT: Duration = Duration::from_millis(20);
 
 /// One infrastructure repository and branch, with its clone on disk.
 ///
 /// Fetches and pushes take turns; reading goes on beside them. Dropping a future that fetches or pushes kills the
 /// program behind it.
 pub struct Repository {
-    source: SourceId,
-    author: Person,
-    timeout: Duration,
+    pub(crate) source: SourceId,
+    pub(crate) author: Person,
+    pub(crate) timeout: Duration,
     clone_timeout: Duration,
-    limits: Arc<Limits>,
-    clone: Arc<Local>,
-    remote: Remote,
-    clock: Arc<dyn Clock>,
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) clone: Arc<Local>,
+    pub(crate) remote: Remote,
+    pub(crate) clock: Arc<dyn Clock>,
     head: StdRwLock<Option<Head>>,
     /// Held while a program runs on the clone.
     network: Mutex<()>,
@@ -55,7 +51,7 @@ impl Repository {
     /// [`fetch`](GitRepository::fetch) brings the history.
     pub async fn open(config: GitConfig, clock: Arc<dyn Clock>) -> Result<Self, Error> {
         let (url, branch) = config.check().map_err(|problems| Error::from((config.source.clone(), problems)))?;
-        let lock = take_folder(&config)?;
+        let lock = take_folder(&config).await?;
         let clone = Arc::new(Local::new(config.directory.join("repository.git"), url.clone(), branch.clone()));
         let remote = Remote::new(&config, url, branch, clone.path()).await?;
         let repository = Self {
@@ -78,7 +74,7 @@ impl Repository {
 
     /// Runs a piece of disk work off the async threads. The clone cannot be thrown away meanwhile, even where the
     /// caller stops waiting.
-    async fn blocking<T, F>(&self, work: F) -> Result<T, Error>
+    pub(crate) async fn blocking<T, F>(&self, work: F) -> Result<T, Error>
     where
         T: Send + 'static,
         F: FnOnce(&Local) -> Result<T, Error> + Send + 'static,
@@ -112,7 +108,7 @@ impl Repository {
     }
 
     /// As [`Self::read`], for a caller that already has its turn.
-    async fn read_in_turn<T, F>(&self, work: &Arc<F>) -> Result<T, Error>
+    pub(crate) async fn read_in_turn<T, F>(&self, work: &Arc<F>) -> Result<T, Error>
     where
         T: Send + 'static,
         F: Fn(&Local, &git2::Repository) -> Result<T, Error> + Send + Sync + 'static,
@@ -151,7 +147,7 @@ impl Repository {
         })
     }
 
-    async fn fetch_in_turn(&self) -> Result<Head, Error> {
+    pub(crate) async fn fetch_in_turn(&self) -> Result<Head, Error> {
         match self.fetch_once().await {
             Err(error) if error.is_damage() => {
                 self.discard(&error).await?;
@@ -206,117 +202,10 @@ impl Repository {
         Ok(self.set_head(tip))
     }
 
-    fn set_head(&self, commit: CommitMeta) -> Head {
+    pub(crate) fn set_head(&self, commit: CommitMeta) -> Head {
         let head = Head { commit, fetched: self.clock.now() };
         *self.head.write().unwrap_or_else(PoisonError::into_inner) = Some(head.clone());
         head
-    }
-
-    async fn push_in_turn(&self, plan: &CommitPlan) -> Result<PushOutcome, Error> {
-        let commit = self.create(plan).await?;
-        let answer = match self.remote.push(&commit.revision.0, &plan.parent.0, self.timeout).await {
-            Ok(answer) => answer,
-            Err(error @ Error::Timeout { .. }) => return self.settle(plan, &commit, &error.to_string(), false).await,
-            // Nothing was sent.
-            Err(error) => return Err(error),
-        };
-        match verdict(&answer.output, &self.clone.branch().remote_ref()) {
-            Verdict::Landed => {
-                self.record(&commit).await;
-                Ok(PushOutcome::Landed(commit))
-            }
-            Verdict::Rejected(reason) => {
-                let said = self.remote.remote_said(&answer);
-                let text = answer
-                    .redactor
-                    .clean([if said.is_empty() { reason } else { format!("{reason}: {said}") }.as_str()]);
-                Ok(PushOutcome::Refused(text))
-            }
-            Verdict::Denied => self.settle(plan, &commit, &self.remote.said(&answer), true).await,
-            Verdict::Unknown => self.settle(plan, &commit, &self.remote.said(&answer), false).await,
-        }
-    }
-
-    async fn create(&self, plan: &CommitPlan) -> Result<CommitMeta, Error> {
-        let (plan, author, limits, now) =
-            (plan.clone(), self.author.clone(), Arc::clone(&self.limits), self.clock.now());
-        let work = move |clone: &Local, repo: &git2::Repository| {
-            let id = commit::create(clone, repo, &plan, &author, now, &limits)?;
-            repo.find_commit(id)
-                .map(|commit| commit::meta(&commit))
-                .map_err(|error| clone.damage("read a commit", &error))
-        };
-        self.read_in_turn(&Arc::new(work)).await
-    }
-
-    /// Notes in the clone what the remote has said, as a fetch would.
-    async fn record(&self, commit: &CommitMeta) {
-        let id = commit.revision.0.clone();
-        let recorded = self.blocking(move |clone| {
-            let set = |repo: git2::Repository| {
-                repo.reference(&clone.branch().tracking_ref(), git2::Oid::from_str(&id)?, true, "push").map(drop)
-            };
-            set(clone.open()?).map_err(|error| clone.damage("write the branch", &error))
-        });
-        if let Err(error) = recorded.await {
-            // The next fetch finds the same commit at the remote.
-            tracing::debug!(source.id = %self.source, error = %error, "the pushed commit was not noted in the clone");
-        }
-        self.set_head(commit.clone());
-    }
-
-    /// Finds out from the branch itself what became of a push.
-    async fn settle(
-        &self,
-        plan: &CommitPlan,
-        commit: &CommitMeta,
-        ended: &str,
-        denied: bool,
-    ) -> Result<PushOutcome, Error> {
-        tracing::info!(source.id = %self.source, git.revision = %commit.revision, reason = ended, "Asking the branch what became of a push");
-        let mut wait = SETTLE_WAIT;
-        let mut attempt = 1;
-        let head = loop {
-            match self.fetch_in_turn().await {
-                Ok(head) => break head,
-                // No branch, no commit on it.
-                Err(error @ Error::BranchMissing { .. }) => return Err(error),
-                Err(error @ (Error::Unreachable { .. } | Error::Throttled { .. } | Error::Timeout { .. }))
-                    if attempt < SETTLE_ATTEMPTS =>
-                {
-                    tracing::debug!(source.id = %self.source, error = %error, "the branch does not tell yet");
-                    self.clock.sleep(wait).await;
-                    wait *= 2;
-                    attempt += 1;
-                }
-                Err(cause) => {
-                    let (url, text) = (self.clone.url().to_string(), ended.to_owned());
-                    return Err(Error::Unsettled {
-                        commit: commit.revision.clone(),
-                        url,
-                        text,
-                        cause: Box::new(cause),
-                    });
-                }
-            }
-        };
-        let (tip, parent, id, own) =
-            (head.commit.revision.clone(), plan.parent.clone(), plan.change_id.0.clone(), commit.revision.clone());
-        let search = move |clone: &Local, repo: &git2::Repository| find(clone, repo, &tip, &parent, &own, &id);
-        if let Some(landed) = self.read_in_turn(&Arc::new(search)).await? {
-            return Ok(PushOutcome::Landed(landed));
-        }
-        if head.commit.revision != plan.parent {
-            return Ok(PushOutcome::Moved(head));
-        }
-        if denied {
-            return Ok(PushOutcome::Refused(format!(
-                "these credentials may not write to {}: {ended}",
-                self.clone.url()
-            )));
-        }
-        let (url, text) = (self.clone.url().to_string(), ended.to_owned());
-        Err(Error::NotLanded { commit: commit.revision.clone(), url, text })
     }
 
     async fn manifests(&self, at: &Revision, paths: &[String]) -> Result<tree::Manifests, Error> {
@@ -360,17 +249,21 @@ impl GitRepository for Repository {
 }
 
 /// Makes the cache folder and keeps other processes out of it.
-fn take_folder(config: &GitConfig) -> Result<File, Error> {
+async fn take_folder(config: &GitConfig) -> Result<File, Error> {
     let path = &config.directory;
     let disk = |action| move |source| Error::Disk { action, path: path.clone(), source };
     std::fs::create_dir_all(path).map_err(disk("create"))?;
     let file =
         File::options().create(true).truncate(false).write(true).open(path.join("lock")).map_err(disk("lock"))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => Err(Error::InUse(path.clone())),
-        Err(std::fs::TryLockError::Error(source)) => Err(disk("lock")(source)),
+    for _ in 0..LOCK_ATTEMPTS {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            // A child that is just being started holds, for a moment, what its parent held: also a lock given back.
+            Err(std::fs::TryLockError::WouldBlock) => tokio::time::sleep(LOCK_WAIT).await,
+            Err(std::fs::TryLockError::Error(source)) => return Err(disk("lock")(source)),
+        }
     }
+    Err(Error::InUse(path.clone()))
 }
 
 /// What must hold before git is let into the clone; gives the tip that it has.
@@ -398,30 +291,4 @@ fn tip(clone: &Local, old: Option<git2::Oid>) -> Result<(CommitMeta, bool), Erro
         _ => false,
     };
     Ok((commit::meta(&commit), rewritten))
-}
-
-/// Looks for our commit between the branch's tip and the planned parent, by object id or by change id.
-fn find(
-    clone: &Local,
-    repo: &git2::Repository,
-    tip: &Revision,
-    parent: &Revision,
-    own: &Revision,
-    change_id: &str,
-) -> Result<Option<CommitMeta>, Error> {
-    let mut commit = clone.commit(repo, tip)?;
-    for _ in 0..SETTLE_COMMITS {
-        let id = commit.id().to_string();
-        if id == parent.0 {
-            return Ok(None);
-        }
-        if id == own.0 || commit::has_change_id(&String::from_utf8_lossy(commit.message_bytes()), change_id) {
-            return Ok(Some(commit::meta(&commit)));
-        }
-        if commit.parent_count() == 0 {
-            return Ok(None);
-        }
-        commit = commit.parent(0).map_err(|error| clone.damage("read a commit", &error))?;
-    }
-    Ok(None)
 }

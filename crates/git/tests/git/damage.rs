@@ -21,8 +21,10 @@ fn writable(path: &Path) {
     fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
 }
 
+type Damage = (&'static str, fn(&Path));
+
 /// What can happen to a clone, each to the whole extent.
-fn damages() -> Vec<(&'static str, fn(&Path))> {
+fn damages() -> Vec<Damage> {
     vec![
         ("a lock is left", |clone| fs::write(clone.join("refs/remotes/origin/main.lock"), "").unwrap()),
         ("another lock is left", |clone| fs::write(clone.join("packed-refs.lock"), "").unwrap()),

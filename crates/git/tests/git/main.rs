@@ -1,5 +1,7 @@
 //! The adapter against real servers: git over HTTP and SSH, on loopback.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails by panicking, and prints its measurements")]
+
 mod authentication;
 mod damage;
 mod history;
