@@ -1,9 +1,12 @@
 //! The project's own commands. `cargo xtask --help` lists them.
 
 mod components;
+mod generate;
 mod packages;
 mod progress;
 mod workspace;
+
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
@@ -18,13 +21,23 @@ struct Arguments {
 enum Command {
     /// Build the pinned third-party servers and tools that tests and the demo run
     Components(components::Arguments),
+    /// Write what is made from the code and checked in: the chart's definitions
+    Generate,
     /// Install the system packages that tests and the demo need
     Packages(packages::Arguments),
 }
 
-fn main() -> anyhow::Result<()> {
-    match Arguments::parse().command {
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
         Command::Components(arguments) => components::run(&arguments),
+        Command::Generate => generate::run(),
         Command::Packages(arguments) => packages::run(&arguments),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            progress::say(&format!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
     }
 }

@@ -84,7 +84,7 @@ fn make(pins: &Pins, output: &Path, stale: &[(Component, String)]) -> anyhow::Re
 fn announce(stale: &[(Component, String)]) {
     let minutes = stale.iter().map(|(component, _)| component.expected_seconds()).sum::<u64>().div_ceil(60);
     say(&format!(
-        "making {} components in {}: up to {minutes} min on two cores, once",
+        "making {} of the components in {}: up to {minutes} min on two cores, once",
         stale.len(),
         workspace::components().display()
     ));

@@ -30,7 +30,7 @@ fn from_assets(folder: &Path, name: &str) -> anyhow::Result<PathBuf> {
         bail!(
             "KUBEBUILDER_ASSETS is {}, which lacks {}; it must have {}, or must not be set",
             folder.display(),
-            missing.join(" and "),
+            missing.join(", "),
             NAMES.join(", ")
         );
     }
@@ -74,7 +74,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         program(folder.path(), "etcd", "");
         let error = from_assets(folder.path(), "etcd").unwrap_err().to_string();
-        assert!(error.contains("lacks kube-apiserver and kubectl"), "{error}");
+        assert!(error.contains("lacks kube-apiserver, kubectl;"), "{error}");
         program(folder.path(), "kube-apiserver", "");
         program(folder.path(), "kubectl", "");
         assert_eq!(from_assets(folder.path(), "etcd").unwrap(), folder.path().join("etcd"));
