@@ -20,3 +20,18 @@ use kube::CustomResourceExt;
 pub fn crds() -> Vec<CustomResourceDefinition> {
     vec![HelmRelease::crd()]
 }
+
+/// The definitions as `charts/tagboat/crds/` has them: one file each, by its name. `cargo xtask generate` writes them.
+///
+/// # Errors
+/// A definition cannot be written as YAML.
+pub fn crd_files() -> Result<Vec<(String, String)>, serde_saphyr::SerializeError> {
+    crds()
+        .iter()
+        .map(|crd| {
+            let name = format!("{}.yaml", crd.metadata.name.as_deref().unwrap_or(&crd.spec.names.plural));
+            let yaml = serde_saphyr::to_string(crd)?;
+            Ok((name, format!("# Generated from crates/api by `cargo xtask generate`; do not edit.\n{yaml}")))
+        })
+        .collect()
+}
