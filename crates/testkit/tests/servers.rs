@@ -343,6 +343,31 @@ fn a_repository_is_seeded_from_a_folder_and_from_a_bundle() {
     assert_eq!(copy.head("main").unwrap(), Some(newest.id));
 }
 
+/// The real history, where it is: a bundle with more than a thousand commits.
+#[test]
+fn a_real_history_is_served_over_http() {
+    let folder = std::env::var_os("TAGBOAT_VOICE_INFRA").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/voice-infra"),
+        std::path::PathBuf::from,
+    );
+    let bundle = folder.join("history-2020.bundle");
+    if !bundle.is_file() {
+        println!("DID NOT RUN: there is no {}; set TAGBOAT_VOICE_INFRA", bundle.display());
+        return;
+    }
+    let server = GitHttp::start().unwrap();
+    let repository = server.create_repository("voice-infra").unwrap();
+    let branches = repository.fetch_bundle(&bundle.canonicalize().unwrap()).unwrap();
+    let branch = branches.first().unwrap();
+    let commits = repository.commits(branch).unwrap();
+    assert!(commits.len() > 500, "{}", commits.len());
+    let work = Scratch::new("work").unwrap();
+    let clone = git(work.path(), &["clone", "--quiet", "--bare", &server.url(&repository), "."], &[]);
+    done(&clone);
+    let head = git(work.path(), &["rev-parse", branch], &[]);
+    assert_eq!(String::from_utf8_lossy(&head.stdout).trim(), commits[0].id);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn git_over_ssh_knows_its_host_and_refuses_another() {
     let mut server = GitSsh::start().await.unwrap();

@@ -177,12 +177,16 @@ impl Repository {
         index.commit(branch, self.head(branch)?.as_deref(), &NewCommit::new(message, Vec::new()))
     }
 
-    /// Takes over every branch of a bundle; the answer is their names.
+    /// Takes over every branch of a bundle; the answer is their names. A single branch becomes the default one.
     pub fn fetch_bundle(&self, bundle: &Path) -> Result<Vec<String>> {
         let bundle = bundle.to_string_lossy();
         self.git(&["fetch", "--quiet", &bundle, "+refs/heads/*:refs/heads/*"])?;
         let branches = self.git(&["for-each-ref", "--format=%(refname:lstrip=2)", "refs/heads/"])?;
-        Ok(branches.lines().map(str::to_owned).collect())
+        let branches: Vec<_> = branches.lines().map(str::to_owned).collect();
+        if let [only] = branches.as_slice() {
+            self.git(&["symbolic-ref", "HEAD", &format!("refs/heads/{only}")])?;
+        }
+        Ok(branches)
     }
 
     /// Points a branch at a revision that the repository has.

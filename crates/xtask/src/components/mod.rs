@@ -82,12 +82,12 @@ fn make(pins: &Pins, output: &Path, stale: &[(Component, String)]) -> anyhow::Re
 }
 
 fn announce(stale: &[(Component, String)]) {
-    let minutes = stale.iter().map(|(component, _)| component.expected_seconds()).sum::<u64>().div_ceil(60);
-    say(&format!(
-        "making {} of the components in {}: up to {minutes} min on two cores, once",
-        stale.len(),
-        workspace::components().display()
-    ));
+    let seconds = stale.iter().map(|(component, _)| component.expected_seconds()).sum::<u64>();
+    let time = match seconds.div_ceil(60) {
+        0 => String::new(),
+        minutes => format!(": up to {minutes} min on two cores, once"),
+    };
+    say(&format!("making {} of the components in {}{time}", stale.len(), workspace::components().display()));
 }
 
 fn refuse_unknown(all: &[Component], names: &[String]) -> anyhow::Result<()> {
