@@ -9,9 +9,12 @@
 
 pub mod commit;
 pub mod decide;
+pub mod health;
 pub mod mirror;
 pub mod policy;
 pub mod ports;
+pub mod release;
+pub mod releases;
 pub mod report;
 pub mod scan;
 pub mod source;
