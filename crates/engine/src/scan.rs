@@ -7,8 +7,11 @@
 //! ```
 
 use crate::decide::Tags;
-use crate::ports::{Clock, Fault, FaultKind, ImageAccess, ImageRegistry, KnownRepository, KnownTag, TagList, TagStore};
+use crate::ports::{
+    Clock, Fault, FaultKind, ImageAccess, ImageDetails, ImageRegistry, KnownRepository, KnownTag, TagList, TagStore,
+};
 use futures::StreamExt;
+use futures::future::BoxFuture;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use tagboat_image::{Candidate, Digest, Filter, Tag};
@@ -138,9 +141,8 @@ async fn read_times(
         known.tags.values().filter_map(|row| Some((row.digest.clone()?, Some(row.created?)))).collect();
     let mut reading = Reading { read: 0, skipped: Vec::new(), stopped: None };
     let mut digests: Vec<(Tag, Digest)> = Vec::new();
-    let mut answers = futures::stream::iter(wanted)
-        .map(|tag| async move { (tag, registry.digest(&question.access, tag).await) })
-        .buffered(PARALLEL);
+    let asked: Vec<_> = wanted.iter().map(|tag| ask_digest(registry, &question.access, tag.clone())).collect();
+    let mut answers = futures::stream::iter(asked).buffered(PARALLEL);
     while let Some((tag, answer)) = answers.next().await {
         match answer {
             Ok(Some(digest)) => digests.push((tag.clone(), digest)),
@@ -158,12 +160,8 @@ async fn read_times(
     fresh.dedup();
     fresh.retain(|digest| !created.contains_key(digest));
     let mut failed: BTreeMap<Digest, String> = BTreeMap::new();
-    let mut details = futures::stream::iter(fresh)
-        .map(|digest| async move {
-            let answer = registry.details(&question.access, &digest).await;
-            (digest, answer)
-        })
-        .buffered(PARALLEL);
+    let asked: Vec<_> = fresh.into_iter().map(|digest| ask_details(registry, &question.access, digest)).collect();
+    let mut details = futures::stream::iter(asked).buffered(PARALLEL);
     while let Some((digest, answer)) = details.next().await {
         match answer {
             Ok(found) => {
@@ -196,6 +194,28 @@ async fn read_times(
         }
     }
     reading
+}
+
+fn ask_digest<'a>(
+    registry: &'a dyn ImageRegistry,
+    access: &'a ImageAccess,
+    tag: Tag,
+) -> BoxFuture<'a, (Tag, Result<Option<Digest>, Fault>)> {
+    Box::pin(async move {
+        let answer = registry.digest(access, &tag).await;
+        (tag, answer)
+    })
+}
+
+fn ask_details<'a>(
+    registry: &'a dyn ImageRegistry,
+    access: &'a ImageAccess,
+    digest: Digest,
+) -> BoxFuture<'a, (Digest, Result<ImageDetails, Fault>)> {
+    Box::pin(async move {
+        let answer = registry.details(access, &digest).await;
+        (digest, answer)
+    })
 }
 
 /// Whether a fault speaks of the registry, and not of this one tag.

@@ -1,7 +1,7 @@
 //! The command line: arguments in, one subcommand each, exit status out.
 
 use crate::exit::Exit;
-use crate::{plan, set_image};
+use crate::{plan, run as controller, set_image, status};
 use clap::{Parser, Subcommand};
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -16,6 +16,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Run(controller::Arguments),
+    Status(status::Arguments),
     Plan(plan::Arguments),
     SetImage(set_image::Arguments),
 }
@@ -32,6 +34,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     let result = match parsed.command {
+        Command::Run(arguments) => controller::run(&arguments),
+        Command::Status(arguments) => status::run(&arguments),
         Command::Plan(arguments) => plan::run(&arguments),
         Command::SetImage(arguments) => set_image::run(&arguments),
     };

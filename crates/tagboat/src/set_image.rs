@@ -43,7 +43,8 @@ pub fn run(arguments: &Arguments) -> Result<Exit> {
         offline::replace(path, edited.text.as_bytes())?;
     }
     for image in &edited.images {
-        let did = if image.changed { format!("{} is now {}", image.from, image.to) } else { format!("already {}", image.to) };
+        let did =
+            if image.changed { format!("{} is now {}", image.from, image.to) } else { format!("already {}", image.to) };
         eprintln!("{}:{}: {did}", path.display(), image.line);
     }
     Ok(Exit::Done)

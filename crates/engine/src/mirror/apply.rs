@@ -103,14 +103,10 @@ impl Mirror {
         self.record(revision, &desired, false).await?;
         for (stage, objects) in stages {
             self.fence.check().await?;
-            let cluster = &self.cluster;
-            let answers: Vec<_> = futures::stream::iter(objects)
-                .map(|(wanted, apply, digest)| async move { (wanted, cluster.apply(&apply).await, digest) })
-                .buffered(PARALLEL)
-                .collect()
-                .await;
-            for (wanted, answer, digest) in answers {
-                self.note(wanted, answer, digest, &mut outcome);
+            let asked: Vec<_> = objects.iter().map(|(_, apply, _)| self.cluster.apply(apply)).collect();
+            let answers: Vec<_> = futures::stream::iter(asked).buffered(PARALLEL).collect().await;
+            for ((wanted, _, digest), answer) in objects.iter().zip(answers) {
+                self.note(wanted, answer, *digest, &mut outcome);
             }
             if stage == 0 {
                 self.wait_for_definitions(&desired, &mut outcome).await;

@@ -109,7 +109,9 @@ pub fn run(arguments: &Arguments) -> Result<Exit> {
 /// An image that cannot be edited is blocked, and says why.
 fn refuse(decisions: &mut [Decision], refused: &Decision, text: String) {
     for decision in decisions.iter_mut() {
-        if (&decision.workload, &decision.container, &decision.file) == (&refused.workload, &refused.container, &refused.file) {
+        if (&decision.workload, &decision.container, &decision.file)
+            == (&refused.workload, &refused.container, &refused.file)
+        {
             decision.block(text.clone());
         }
     }
@@ -118,7 +120,8 @@ fn refuse(decisions: &mut [Decision], refused: &Decision, text: String) {
 fn write(root: &std::path::Path, edits: &[FileEdit]) -> Result<()> {
     for edit in edits {
         offline::replace(&root.join(&edit.path), &edit.bytes).with_context(|| {
-            let left: Vec<&str> = edits.iter().map(|edit| edit.path.as_str()).skip_while(|path| *path != edit.path).collect();
+            let left: Vec<&str> =
+                edits.iter().map(|edit| edit.path.as_str()).skip_while(|path| *path != edit.path).collect();
             format!("the plan was written in part; still to do: {}", left.join(", "))
         })?;
     }

@@ -1,0 +1,47 @@
+//! The work tree's history, for pins.
+
+use anyhow::{Context, Result};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::path::Path;
+use tagboat_engine::decide::{Automation, LineHistory, read_line};
+use tagboat_engine::ports::{PathHistory, Person};
+use tagboat_git::WorkTree;
+use tagboat_manifest::{Container, Workload};
+
+/// How many changes of one file are read.
+const HISTORY: usize = 5_000;
+
+/// A git work tree.
+pub struct Checkout {
+    tree: WorkTree,
+    automation: Automation,
+    histories: RefCell<BTreeMap<String, PathHistory>>,
+}
+
+impl Checkout {
+    /// The work tree that the folder belongs to; `None` where there is none: then nobody has pinned anything.
+    pub fn discover(root: &Path) -> Result<Option<Self>> {
+        let tree =
+            WorkTree::discover(root).with_context(|| format!("cannot read the history of {}", root.display()))?;
+        let own = Person { name: "Tagboat".to_owned(), email: "tagboat@localhost".to_owned() };
+        Ok(tree.map(|tree| Self { tree, automation: Automation::known(&own), histories: RefCell::default() }))
+    }
+
+    /// What history says of an image's line.
+    pub fn line(&self, workload: &Workload, container: &Container) -> Result<LineHistory> {
+        let Ok(current) = &container.current else { return Ok(LineHistory::default()) };
+        let mut histories = self.histories.borrow_mut();
+        if !histories.contains_key(&workload.file) {
+            let history = self
+                .tree
+                .history(&workload.file, HISTORY)
+                .with_context(|| format!("cannot read the history of {}", workload.file))?;
+            histories.insert(workload.file.clone(), history);
+        }
+        Ok(histories
+            .get(&workload.file)
+            .map(|history| read_line(history, &workload.id, &container.name, current, &self.automation))
+            .unwrap_or_default())
+    }
+}
