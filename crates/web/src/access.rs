@@ -35,13 +35,15 @@ pub enum Access {
     Token(TokenAccess),
 }
 
+type TokenHash = [u8; 32];
+
 /// Asks Kubernetes who a token's owner is and whether that one may read.
 ///
 /// A verdict is kept for a short time under the token's hash, so that a dashboard that asks every few seconds costs two
 /// requests a minute, and a flood of one bad token costs two requests in all. Tokens themselves are not kept.
 pub struct TokenAccess {
     client: Client,
-    verdicts: Mutex<HashMap<[u8; 32], (Result<(), Refusal>, Instant)>>,
+    verdicts: Mutex<HashMap<TokenHash, (Result<(), Refusal>, Instant)>>,
 }
 
 impl std::fmt::Debug for TokenAccess {
@@ -75,7 +77,7 @@ impl TokenAccess {
         if token.is_empty() || token.len() > TOKEN {
             return Err(Refusal::Unauthenticated);
         }
-        let key: [u8; 32] = Sha256::digest(token).into();
+        let key: TokenHash = Sha256::digest(token).into();
         let now = Instant::now();
         if let Some(verdict) = self.known(&key, now) {
             return verdict;
@@ -91,7 +93,7 @@ impl TokenAccess {
         verdict
     }
 
-    fn known(&self, key: &[u8; 32], now: Instant) -> Option<Result<(), Refusal>> {
+    fn known(&self, key: &TokenHash, now: Instant) -> Option<Result<(), Refusal>> {
         let mut verdicts = self.verdicts.lock().unwrap_or_else(PoisonError::into_inner);
         match verdicts.get(key) {
             Some((verdict, at)) if now.saturating_duration_since(*at) < VERDICT => Some(*verdict),

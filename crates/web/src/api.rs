@@ -13,7 +13,6 @@ use tagboat_engine::report::Board;
 /// The read API: `GET /api/v1/status`, with the shape of [`StatusView`](tagboat_engine::report::StatusView).
 ///
 /// Every path asks for access first, so that one that does not exist looks like one that may not be read.
-#[must_use]
 pub fn status_api(board: Arc<Board>, access: Arc<Access>) -> Router {
     let routes = Router::new().route("/api/v1/status", get(status)).with_state(board);
     guarded(answered(routes).layer(from_fn_with_state(access, admit)))

@@ -15,7 +15,6 @@ use tagboat_engine::report::{Meters, Progress};
 /// `/livez` is 200 while every loop goes round. It asks nobody else: a git server that is down must not get the process
 /// restarted. `/readyz` is 200 while every condition of [`Progress`] is met; a replica that does not lead is ready, too.
 /// Both name what is wrong in plain text.
-#[must_use]
 pub fn probes(progress: Arc<Progress>, meters: Arc<Meters>) -> Router {
     let probes = Router::new().route("/livez", get(livez)).route("/readyz", get(readyz)).with_state(progress);
     let metrics = Router::new().route("/metrics", get(scrape)).with_state(meters);
