@@ -55,15 +55,17 @@ pub enum Error {
     },
     /// The SSH host key is unknown or has changed. Nothing was sent.
     #[error(
-        "the SSH host key of {host} is not the one in known_hosts (it offered {fingerprint}); nothing was sent: {text}"
+        "the SSH host key of {host} {}: it offered {fingerprint}; nothing was sent. If that key is the right one, put \
+         it into known_hosts",
+        if *.changed { "is another than the one in known_hosts" } else { "is unknown: known_hosts has none for it" }
     )]
     HostKey {
         /// The host.
         host: String,
         /// The key type and fingerprint that the host offered.
         fingerprint: String,
-        /// What ssh said.
-        text: String,
+        /// Whether another key of this host was known.
+        changed: bool,
     },
     /// The remote cannot be reached, or answers with an error of its own.
     #[error("{doing} failed: {text}")]

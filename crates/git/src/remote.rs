@@ -150,15 +150,24 @@ impl Remote {
         let has = |needles: &[&str]| needles.iter().any(|needle| stderr.contains(needle));
         let (url, doing) = (self.url.to_string(), doing.to_owned());
         if has(&["Host key verification failed", "REMOTE HOST IDENTIFICATION HAS CHANGED"]) {
-            let fingerprint = ssh::offered_key(stderr)
-                .map_or_else(|| "an unknown key".to_owned(), |key| answer.redactor.clean([key]));
-            return Error::HostKey { host: self.url.host().to_owned(), fingerprint, text };
+            let offered = ssh::offered_key(stderr);
+            let fingerprint = offered.map_or_else(|| "an unknown key".to_owned(), |key| answer.redactor.clean([key]));
+            let changed = has(&["REMOTE HOST IDENTIFICATION HAS CHANGED"]);
+            return Error::HostKey { host: self.url.host().to_owned(), fingerprint, changed };
         }
         if has(&["couldn't find remote ref", "Remote branch"]) {
             return Error::BranchMissing { branch: self.branch.to_string(), url };
         }
         if has(&["returned error: 429", "Too Many Requests"]) {
             return Error::Throttled { doing, text };
+        }
+        if has(&["could not read Username", "could not read Password"]) {
+            // Git would ask a person now.
+            let text = match self.credentials {
+                Credentials::None => "it wants some, and none are configured",
+                _ => "the user name, the password or the token is wrong",
+            };
+            return Error::Denied { url, text: text.into() };
         }
         if is_denial(stderr) {
             return Error::Denied { url, text };
@@ -188,7 +197,7 @@ impl Remote {
 
     /// What git, ssh and the remote said, without ssh's debug output; never empty.
     pub(crate) fn said(&self, answer: &Answer) -> String {
-        let lines = answer.output.stderr.lines().filter(|line| !ssh::is_debug(line) && !is_art(line));
+        let lines = answer.output.stderr.lines().filter(|line| !ssh::is_debug(line) && !is_filler(line));
         let text = answer.redactor.clean(lines);
         if text.is_empty() { format!("git ended with {} and said nothing", answer.output.status) } else { text }
     }
@@ -209,7 +218,8 @@ pub(crate) fn is_denial(stderr: &str) -> bool {
         "could not read Password",
         "returned error: 401",
         "returned error: 403",
-        "Permission denied",
+        // With the bracket ssh says it of a key; without, the system says it of a file.
+        "Permission denied (",
         "Permission to ",
         "HTTP Basic: Access denied",
         "access denied",
@@ -254,9 +264,9 @@ fn is_local_damage(stderr: &str) -> bool {
     })
 }
 
-/// ssh frames its warnings with lines of `@`.
-fn is_art(line: &str) -> bool {
-    line.starts_with("@@@") || (line.starts_with('@') && line.trim_end().ends_with('@'))
+/// What git appends to everything that ssh says.
+fn is_filler(line: &str) -> bool {
+    line.starts_with("Please make sure you have the correct access rights") || line == "and the repository exists."
 }
 
 fn environment(config: &GitConfig, git: &Path, home: &Path, clone: &Path) -> Pairs {

@@ -162,7 +162,7 @@ impl Repository {
         let deadline = if old.is_none() { self.clone_timeout } else { self.timeout };
         let limit = self.limits.clone_bytes;
         let fetched = tokio::select! {
-            fetched = self.remote.fetch(deadline) => fetched,
+            fetched = self.fetch_surely(deadline) => fetched,
             outgrown = self.clone.outgrows(limit) => Err(outgrown),
         };
         let result = match fetched {
@@ -175,6 +175,15 @@ impl Repository {
             return Err(error);
         }
         result
+    }
+
+    /// To git, an answer that breaks off within its headers looks like a repository without branches: that a branch is
+    /// gone must be said twice.
+    async fn fetch_surely(&self, deadline: Duration) -> Result<(), Error> {
+        match self.remote.fetch(deadline).await {
+            Err(Error::BranchMissing { .. }) => self.remote.fetch(deadline).await,
+            other => other,
+        }
     }
 
     /// Reads the new tip, and looks after the clone where it has changed.

@@ -106,3 +106,24 @@ async fn half_received_packs_are_removed() {
     fixture.tip().await;
     assert!(!pack.exists());
 }
+
+#[tokio::test]
+async fn a_clone_of_thousands_of_small_files_is_repacked() {
+    let fixture = Fixture::new().await;
+    fixture.tip().await;
+    let packs = || {
+        let entries = fs::read_dir(fixture.clone_path().join("objects/pack")).unwrap().flatten();
+        entries.filter(|entry| entry.path().extension().is_some_and(|extension| extension == "pack")).count()
+    };
+    fixture.remote.commit("main", &NewCommit::file("More", "x.yaml", b"1")).unwrap();
+    fixture.tip().await;
+    assert_eq!(packs(), 2);
+    let clone = git2::Repository::open_bare(fixture.clone_path()).unwrap();
+    for number in 0..9_000 {
+        clone.blob(format!("{number}").as_bytes()).unwrap();
+    }
+    fixture.remote.commit("main", &NewCommit::file("Still more", "x.yaml", b"2")).unwrap();
+    let tip = fixture.tip().await;
+    assert_eq!(packs(), 1);
+    assert_eq!(fixture.local.files(&tip, &[]).await.unwrap().len(), 4);
+}

@@ -5,6 +5,7 @@
 mod authentication;
 mod damage;
 mod history;
+mod interrupted;
 mod push;
 mod reading;
 mod ssh;

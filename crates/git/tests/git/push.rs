@@ -229,3 +229,49 @@ async fn a_commit_over_several_files_is_one_commit() {
     let changed = fixture.remote.git(&["diff", "--name-only", &parent.0, &commit.revision.0]).unwrap();
     assert_eq!(changed.lines().collect::<Vec<_>>(), [FILE, "kubernetes/prod/voice.yaml"]);
 }
+
+#[tokio::test]
+async fn two_writers_and_a_person_on_one_branch_lose_nothing() {
+    let fixture = Fixture::new().await;
+    let other = tagboat_testkit::Scratch::new("git-cache").unwrap();
+    let second = crate::support::open(crate::support::config(&fixture.server.url(&fixture.remote), other.path())).await;
+    let write = async |local: &tagboat_git::Repository, path: &str, name: &str| {
+        let mut head = local.fetch().await.unwrap();
+        let mut moved = 0;
+        for round in 0..6 {
+            loop {
+                let plan = plan(
+                    &head.commit.revision,
+                    path,
+                    &format!("image: voice:{name}{round}\n"),
+                    &format!("{name}-{round}"),
+                );
+                match local.push(&plan).await.unwrap() {
+                    PushOutcome::Landed(_) => break head = local.head().unwrap(),
+                    PushOutcome::Moved(new) => (head, moved) = (new, moved + 1),
+                    PushOutcome::Refused(text) => panic!("{text}"),
+                }
+                assert!(moved < 100);
+            }
+        }
+        moved
+    };
+    let human = async {
+        for round in 0..6 {
+            let content = format!("# {round}\n");
+            // Somebody else may have pushed between reading the branch and setting it: then try again, as people do.
+            while fixture.remote.commit("main", &NewCommit::file("By hand", "README.md", content.as_bytes())).is_err() {
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    let (first, second, ()) =
+        tokio::join!(write(&fixture.local, FILE, "a"), write(&second, "kubernetes/prod/voice.yaml", "b"), human);
+    assert!(first + second > 0, "they never met");
+    let commits = fixture.remote.commits("main").unwrap();
+    assert_eq!(commits.len(), 1 + 3 * 6);
+    for id in (0..6).flat_map(|round| [format!("a-{round}"), format!("b-{round}")]) {
+        let line = format!("Tagboat-Change-Id: {id}");
+        assert_eq!(commits.iter().filter(|commit| commit.message.lines().any(|own| own == line)).count(), 1, "{id}");
+    }
+}

@@ -85,7 +85,8 @@ async fn a_manifest_that_is_too_large_hurts_only_itself() {
 
 #[tokio::test]
 async fn limits_are_named_when_they_are_reached() {
-    let table: [(fn(&mut tagboat_git::Limits), &str); 4] = [
+    type Case = (fn(&mut tagboat_git::Limits), &'static str);
+    let table: [Case; 4] = [
         (|limits| limits.files = 2, "2 files"),
         (|limits| limits.depth = 1, "1 folders"),
         (|limits| limits.total_bytes = 20, "20 bytes"),
