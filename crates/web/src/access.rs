@@ -36,6 +36,8 @@ pub enum Access {
 }
 
 type TokenHash = [u8; 32];
+/// What was found out of a token, and when.
+type Verdict = (Result<(), Refusal>, Instant);
 
 /// Asks Kubernetes who a token's owner is and whether that one may read.
 ///
@@ -43,7 +45,7 @@ type TokenHash = [u8; 32];
 /// requests a minute, and a flood of one bad token costs two requests in all. Tokens themselves are not kept.
 pub struct TokenAccess {
     client: Client,
-    verdicts: Mutex<HashMap<TokenHash, (Result<(), Refusal>, Instant)>>,
+    verdicts: Mutex<HashMap<TokenHash, Verdict>>,
 }
 
 impl std::fmt::Debug for TokenAccess {
