@@ -1,5 +1,8 @@
 //! Filters and the order of what passes them.
 
+// What is not as a test expects ends the test.
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::print_stdout)]
+
 use std::cmp::Ordering;
 
 use jiff::Timestamp;

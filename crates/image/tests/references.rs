@@ -1,5 +1,8 @@
 //! References: what they parse to, what they refuse, and that they print what they read.
 
+// What is not as a test expects ends the test.
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::print_stdout)]
+
 use proptest::prelude::*;
 use rstest::rstest;
 use tagboat_image::{Digest, Reference, Repository, Tag};

@@ -97,11 +97,8 @@ impl ManifestFile {
         }
         let root = document.node(document.root);
         if document.bytes.len() > MAX_DOCUMENT {
-            self.report(Fault {
-                line: root.line,
-                column: root.column,
-                text: format!("document {number} has {} bytes, at most {MAX_DOCUMENT} are read", document.bytes.len()),
-            });
+            let text = format!("document {number} has {} bytes, at most {MAX_DOCUMENT} are read", document.bytes.len());
+            self.report(Fault::of(root, text));
             return;
         }
         for duplicate in &document.duplicates {
@@ -158,7 +155,7 @@ impl ManifestFile {
 
 /// The bytes as text. A byte-order mark stays: the parser takes it as one, and byte positions count it.
 fn text_of(bytes: &[u8]) -> Result<&str, Fault> {
-    let whole = |text: String| Fault { line: 1, column: 1, text };
+    let whole = |text: String| Fault { at: 0, line: 1, column: 1, text };
     if bytes.len() > MAX_FILE {
         return Err(whole(format!("the file has {} bytes, at most {MAX_FILE} are read", bytes.len())));
     }
@@ -170,6 +167,7 @@ fn text_of(bytes: &[u8]) -> Result<&str, Fault> {
         let before = String::from_utf8_lossy(&bytes[..good]);
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);
         Fault {
+            at: good,
             line: before.matches('\n').count() + 1,
             column: before[line_start..].chars().count() + 1,
             text: format!("not valid UTF-8 at byte {good}"),
@@ -179,8 +177,7 @@ fn text_of(bytes: &[u8]) -> Result<&str, Fault> {
 
 /// The commonest reason for strange faults in a repository with charts in it.
 fn hint_at_template(text: &str, fault: &mut Fault) {
-    let line = text.lines().nth(fault.line.saturating_sub(1)).unwrap_or_default();
-    if line.contains("{{") {
+    if yaml::line_at(text, fault.at).contains("{{") {
         fault.text.push_str("; looks like a Helm template; not a manifest");
     }
 }

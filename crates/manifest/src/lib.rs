@@ -24,7 +24,7 @@ mod problem;
 mod workload;
 mod yaml;
 
-pub use edit::{Change, EditError, Edited, EditedImage, set_image, set_images};
+pub use edit::{Change, EditError, Edited, EditedImage, ImageName, set_image, set_images};
 pub use file::{Location, ManifestFile, Object};
 pub use id::{WorkloadId, WorkloadIdError};
 pub use policy::{Combined, FilterProblem, Ignore, LiveOverride, Policies, PolicyProblem};

@@ -45,7 +45,7 @@ fn unwrap<'d, 'a>(
     depth: usize,
     out: &mut Vec<Result<Found<'d, 'a>, Fault>>,
 ) {
-    let fault = |at: &Place<'_, '_>, text: String| Fault { line: at.line(), column: at.column(), text };
+    let fault = |at: &Place<'_, '_>, text: String| Fault::of(at.document.node(at.id), text);
     if !place.is_mapping() {
         out.push(Err(fault(&place, format!("{label} is {}, not a Kubernetes object", place.describe()))));
         return;

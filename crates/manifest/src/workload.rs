@@ -1,11 +1,13 @@
 //! Workloads: the objects whose images can be automated.
 
+use std::collections::{HashMap, HashSet};
+
 use tagboat_image::{Reference, ReferenceError};
 
 use crate::id::WorkloadId;
 use crate::images::{self, Image};
 use crate::objects::Found;
-use crate::policy::{FILTER, Policies, PolicyProblem};
+use crate::policy::{FILTER, Policies, PolicyProblem, filtered_container};
 use crate::yaml::{Kind, Place, Scalar};
 
 /// A kind of object whose images can be automated.
@@ -71,9 +73,11 @@ impl Workload {
         let pairs = annotations.iter().map(|annotation| (annotation.key.as_str(), annotation.value.as_str()));
         let (policies, problems) = Policies::from_annotations(pairs);
         policy_problems.extend(problems);
-        policy_problems.extend(filters_for_nothing(&policies, &containers, &annotations));
+        policy_problems.extend(filters_for_nothing(&containers, &annotations));
+        let by_key: HashMap<&str, &Annotation> =
+            annotations.iter().map(|annotation| (annotation.key.as_str(), annotation)).collect();
         for problem in &mut policy_problems {
-            if let Some(annotation) = annotations.iter().find(|annotation| annotation.key == problem.key) {
+            if let Some(annotation) = by_key.get(problem.key.as_str()) {
                 problem.line = Some(annotation.line);
                 problem.column = Some(annotation.column);
             }
@@ -158,27 +162,24 @@ fn read_annotations(object: &Place<'_, '_>) -> (Vec<Annotation>, Vec<PolicyProbl
 }
 
 /// A filter that names no container filters nothing: what it was meant for would take every tag.
-fn filters_for_nothing(
-    policies: &Policies,
-    containers: &[Container],
-    annotations: &[Annotation],
-) -> Vec<PolicyProblem> {
-    let has: Vec<&str> = containers.iter().map(|container| container.name.as_str()).collect();
-    let mut out = Vec::new();
-    for name in policies.filtered_containers().filter(|name| !has.contains(name)) {
-        let key = annotations
-            .iter()
-            .map(|annotation| annotation.key.as_str())
-            .find(|key| key.strip_prefix(FILTER) == Some(name) || key.ends_with(&format!("/tag.{name}")))
-            .unwrap_or(name);
-        let there = if has.is_empty() { "there are none".to_owned() } else { format!("has: {}", has.join(", ")) };
+fn filters_for_nothing(containers: &[Container], annotations: &[Annotation]) -> Vec<PolicyProblem> {
+    /// Most names that a problem lists.
+    const LISTED: usize = 20;
+    let has: HashSet<&str> = containers.iter().map(|container| container.name.as_str()).collect();
+    let mut there: Vec<&str> = containers.iter().take(LISTED).map(|container| container.name.as_str()).collect();
+    if containers.len() > LISTED {
+        there.push("…");
+    }
+    let there = if there.is_empty() { "there are none".to_owned() } else { format!("has: {}", there.join(", ")) };
+    let unknown = annotations.iter().filter_map(|annotation| {
+        let name = filtered_container(&annotation.key).filter(|name| !has.contains(name))?;
         let mut text = format!("no container {name:?} ({there}); until it is put right the images stay");
         if let Some(meant) = name.strip_prefix("tag.") {
             text.push_str(&format!("; write {FILTER}{meant}"));
         }
-        out.push(PolicyProblem::blocking(key, text));
-    }
-    out
+        Some(PolicyProblem::blocking(&annotation.key, text))
+    });
+    unknown.collect()
 }
 
 /// One image of a workload.

@@ -1,5 +1,8 @@
 //! Policies: what annotations mean, what is wrong with them, and which of git and the live object counts.
 
+// What is not as a test expects ends the test.
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::print_stdout)]
+
 use rstest::rstest;
 use tagboat_manifest::{Ignore, ManifestFile, Policies, PolicyProblem, Workload};
 

@@ -1,5 +1,8 @@
 //! What a file of manifests is read as, and what is said about what is wrong in it.
 
+// What is not as a test expects ends the test.
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::print_stdout)]
+
 use rstest::rstest;
 use tagboat_manifest::{ManifestFile, Severity, Shape, Workload};
 
@@ -53,7 +56,7 @@ fn a_file_that_says_nothing_is_not_a_problem(#[case] text: &str) {
 #[case("apiVersion: v1\nkind: A\n", "apps/web.yaml:1:1: document 1 has no metadata.name")]
 #[case("apiVersion: v1\nmetadata: {name: a}\n", "apps/web.yaml:1:1: document 1 has no kind")]
 #[case("kind: A\nmetadata: {name: a}\n", "apps/web.yaml:1:1: document 1 has no apiVersion")]
-#[case("kind: A\napiVersion: v1\nmetadata: {name: }\n", "apps/web.yaml:3:18: document 1 has no metadata.name")]
+#[case("kind: A\napiVersion: v1\nmetadata: {name: }\n", "apps/web.yaml:3:16: document 1 has no metadata.name")]
 #[case(
     "kind: A\napiVersion: v1\nmetadata:\n  name: 5\n",
     "apps/web.yaml:4:9: document 1: metadata.name must be a string, got number 5"

@@ -3,17 +3,18 @@
 //! The scalar that holds the tag is found by its bytes, those alone are replaced, and the result is read again: unless
 //! exactly the wanted values differ, the edit is refused and the text stays as it was.
 
+mod error;
 mod splice;
 
 use std::collections::HashMap;
 
-use tagboat_image::{Reference, Repository};
+use tagboat_image::Reference;
 
 use crate::id::WorkloadId;
 use crate::images::{self, Image};
 use crate::objects::{self, Found};
-use crate::workload::ImageProblem;
-use crate::yaml::{self, Document, Fault, NodeId, Obstacle};
+use crate::yaml::{self, Document, Fault, NodeId};
+pub use error::{EditError, ImageName};
 use splice::{Splice, new_value};
 
 /// One image to set.
@@ -49,144 +50,6 @@ pub struct EditedImage {
     pub from: Reference,
     /// The image now, in the file's spelling.
     pub to: Reference,
-}
-
-/// Why an edit was refused. Nothing is changed then.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum EditError {
-    /// The file holds no such workload.
-    #[error("the file has no workload {workload}{}", there(.has, "it has"))]
-    NoWorkload {
-        /// The workload asked for.
-        workload: WorkloadId,
-        /// The workloads that the file has.
-        has: Vec<WorkloadId>,
-    },
-    /// The file holds no such workload, and a part of it cannot be read.
-    #[error("{line}:{column}: {text}; no workload {workload} is in what can be read of the file")]
-    Unreadable {
-        /// The workload asked for.
-        workload: WorkloadId,
-        /// The line, from 1.
-        line: usize,
-        /// The column, in characters from 1.
-        column: usize,
-        /// What is wrong.
-        text: String,
-    },
-    /// Several documents are that workload.
-    #[error("{workload} is defined twice, at lines {first_line} and {second_line}; neither is changed")]
-    Ambiguous {
-        /// The workload asked for.
-        workload: WorkloadId,
-        /// Where the first begins.
-        first_line: usize,
-        /// Where the second begins.
-        second_line: usize,
-    },
-    /// The workload has no such container.
-    #[error("{workload} has no container {container:?}{}", there(.has, "it has"))]
-    NoContainer {
-        /// The workload.
-        workload: WorkloadId,
-        /// The container asked for.
-        container: String,
-        /// The containers that it has.
-        has: Vec<String>,
-    },
-    /// Two containers have that name.
-    #[error("{workload} has two containers {container:?}, at lines {first_line} and {second_line}; neither is changed")]
-    AmbiguousContainer {
-        /// The workload.
-        workload: WorkloadId,
-        /// The container asked for.
-        container: String,
-        /// Where the first one's image is.
-        first_line: usize,
-        /// Where the second one's image is.
-        second_line: usize,
-    },
-    /// What the container runs now cannot be told.
-    #[error("{workload}, container {container:?}, line {line}: {source}")]
-    Image {
-        /// The workload.
-        workload: WorkloadId,
-        /// The container.
-        container: String,
-        /// The line of the value.
-        line: usize,
-        /// What is wrong with it.
-        source: ImageProblem,
-    },
-    /// The new image is of another repository. An edit moves an image along its repository, never to another one.
-    #[error("{workload}, container {container:?}, is of the repository {current}; {to} is another one")]
-    OtherRepository {
-        /// The workload.
-        workload: WorkloadId,
-        /// The container.
-        container: String,
-        /// The repository now.
-        current: Repository,
-        /// The repository asked for.
-        to: Repository,
-    },
-    /// The new image has neither tag nor digest, or not what the file's way of writing it needs.
-    #[error("{workload}, container {container:?}: {reason}")]
-    Version {
-        /// The workload.
-        workload: WorkloadId,
-        /// The container.
-        container: String,
-        /// What is missing.
-        reason: String,
-    },
-    /// The value cannot be replaced where it stands.
-    #[error("line {line}: {path} cannot be edited: {source}")]
-    Obstacle {
-        /// The value's path.
-        path: String,
-        /// The value's line.
-        line: usize,
-        /// What is in the way.
-        source: Obstacle,
-    },
-    /// The value is written in a way that an edit does not touch: a block scalar, an explicit tag, several lines.
-    #[error("line {line}: {path} cannot be edited: {reason}")]
-    Style {
-        /// The value's path.
-        path: String,
-        /// The value's line.
-        line: usize,
-        /// How it is written.
-        reason: String,
-    },
-    /// Two changes want different text in one place.
-    #[error("line {line}: {path} is set to {first:?} and to {second:?} at once")]
-    Contradiction {
-        /// The value's path.
-        path: String,
-        /// The value's line.
-        line: usize,
-        /// One text.
-        first: String,
-        /// The other.
-        second: String,
-    },
-    /// After the edit, the file did not read as it should: something in it was not as it seemed.
-    #[error("the edit was undone: after it, the file would differ in more than {path} (line {line})")]
-    NotVerified {
-        /// The first value that was to change.
-        path: String,
-        /// Its line.
-        line: usize,
-    },
-}
-
-fn there<T: ToString>(has: &[T], lead: &str) -> String {
-    if has.is_empty() {
-        return String::new();
-    }
-    format!("; {lead} {}", has.iter().map(T::to_string).collect::<Vec<_>>().join(", "))
 }
 
 /// Sets one image.
@@ -277,14 +140,12 @@ fn one_image<'d, 'a>(found: &Found<'d, 'a>, change: &Change) -> Result<Image<'d,
     match (named.next(), named.next()) {
         (Some((index, _)), None) => Ok(images.swap_remove(index)),
         (Some((_, first)), Some((_, second))) => Err(EditError::AmbiguousContainer {
-            workload: change.workload.clone(),
-            container: change.container.clone(),
+            image: change.into(),
             first_line: first.target.line(),
             second_line: second.target.line(),
         }),
         (None, _) => Err(EditError::NoContainer {
-            workload: change.workload.clone(),
-            container: change.container.clone(),
+            image: change.into(),
             has: images.into_iter().map(|image| image.container).collect(),
         }),
     }
@@ -296,16 +157,14 @@ fn plan(
     change: &Change,
     document: usize,
 ) -> Result<(EditedImage, Option<Splice>), EditError> {
-    let (workload, container) = (change.workload.clone(), change.container.clone());
     let line = image.target.line();
     let from = match &image.current {
         Ok(current) => current.clone(),
-        Err(source) => return Err(EditError::Image { workload, container, line, source: source.clone() }),
+        Err(source) => return Err(EditError::Image { image: change.into(), line, source: Box::new(source.clone()) }),
     };
     if from.repository() != change.to.repository() {
         return Err(EditError::OtherRepository {
-            workload,
-            container,
+            image: change.into(),
             current: from.repository().clone(),
             to: change.to.repository().clone(),
         });
@@ -315,7 +174,7 @@ fn plan(
         return Err(EditError::Obstacle { path: image.path.clone(), line, source });
     }
     let value = new_value(&from, &change.to, image.shape, image.target.str().unwrap_or_default())
-        .map_err(|reason| EditError::Version { workload, container, reason })?;
+        .map_err(|reason| EditError::Version { image: change.into(), reason })?;
     let to = from.with_version_of(&change.to);
     let Some(value) = value else {
         return Ok((EditedImage { changed: false, line, to: from.clone(), from }, None));

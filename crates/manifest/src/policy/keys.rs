@@ -48,6 +48,14 @@ pub(super) fn classify(key: &str) -> Key<'_> {
     other_prefix(key)
 }
 
+/// The container that an annotation of this key sets the filter of.
+pub(crate) fn filtered_container(key: &str) -> Option<&str> {
+    match classify(key) {
+        Key::Filter { container, .. } => Some(container),
+        _ => None,
+    }
+}
+
 fn flux<'k>(prefix: &str, policy: &'k str, legacy: bool) -> Key<'k> {
     if let Some(container) = policy.strip_prefix("tag.") {
         return Key::Filter { container, legacy };

@@ -12,6 +12,7 @@ use tagboat_image::{Filter, FilterError};
 
 use crate::problem::Severity;
 
+pub(crate) use keys::filtered_container;
 pub use keys::{FILTER, FLUX, FLUX_LEGACY, TAGBOAT};
 
 /// What `ignore` says.

@@ -32,7 +32,7 @@ pub(super) fn read<'a>(annotations: impl IntoIterator<Item = (&'a str, &'a str)>
             }
             Key::Flux { policy, legacy } => {
                 // Free text: the newer key wins.
-                if !texts.get(policy).is_some_and(|given| !given.legacy) {
+                if texts.get(policy).is_none_or(|given| given.legacy) {
                     texts.insert(policy, Given { key, legacy, value });
                 }
             }

@@ -32,7 +32,7 @@ impl Converter {
     ) -> Result<Value, Fault> {
         let document = place.document;
         let node = document.node(id);
-        let fault = |text: String| Fault { line: node.line, column: node.column, text };
+        let fault = |text: String| Fault::of(node, text);
         if depth > MAX_DEPTH {
             return Err(fault(format!("collections are nested more than {MAX_DEPTH} deep through aliases")));
         }
@@ -48,11 +48,7 @@ impl Converter {
                 } else {
                     format!("{MAX_GROWTH} times its size")
                 };
-                return Err(Fault {
-                    line: alias.line,
-                    column: alias.column,
-                    text: format!("YAML expands to more than {limit} through aliases"),
-                });
+                return Err(Fault::of(alias, format!("YAML expands to more than {limit} through aliases")));
             }
         }
         match &node.kind {
@@ -81,12 +77,8 @@ impl Converter {
                     }
                     let key_node = document.node(document.target(key));
                     let Some(text) = super::scalar::key_text(key_node) else {
-                        return Err(Fault {
-                            line: key_node.line,
-                            column: key_node.column,
-                            text: "a key must be a string, got a collection, null or a value with a tag of its own"
-                                .to_owned(),
-                        });
+                        let text = "a key must be a string, got a collection, null or a value with a tag of its own";
+                        return Err(Fault::of(key_node, text.to_owned()));
                     };
                     map.insert(text.into_owned(), self.convert(place, value, depth + 1, through)?);
                 }
@@ -127,11 +119,7 @@ impl Converter {
 }
 
 fn not_mergeable(node: &super::Node<'_>) -> Fault {
-    Fault {
-        line: node.line,
-        column: node.column,
-        text: "the merge key `<<` takes a mapping or a list of mappings".to_owned(),
-    }
+    Fault::of(node, "the merge key `<<` takes a mapping or a list of mappings".to_owned())
 }
 
 fn is_merge(place: &Place<'_, '_>, key: NodeId) -> bool {

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError, Span};
 
 use super::scalar::key_text;
-use super::{Document, DuplicateKey, Fault, Kind, MAX_DEPTH, Node, NodeId, Style, Tag};
+use super::{Document, DuplicateKey, Fault, Kind, MAX_DEPTH, Node, NodeId, Style, Tag, line_at};
 
 /// Reads a stream of documents. A document that does not parse is an `Err`; the others are not touched by it.
 pub(crate) fn load(text: &str) -> Vec<Result<Document<'_>, Fault>> {
@@ -230,12 +230,14 @@ fn too_deep() -> String {
 }
 
 fn fault_at(span: &Span, text: String) -> Fault {
-    Fault { line: span.start.line(), column: span.start.col() + 1, text }
+    let at = span.byte_range().map_or(0, |bytes| bytes.start);
+    Fault { at, line: span.start.line(), column: span.start.col() + 1, text }
 }
 
 fn describe(text: &str, error: &ScanError) -> Fault {
     let mark = error.marker();
-    let line = text.lines().nth(mark.line().saturating_sub(1)).unwrap_or_default();
+    let at = mark.byte_offset().unwrap_or_default();
+    let line = line_at(text, at);
     let indent = &line[..line.len() - line.trim_start().len()];
     let mut reason = match error.kind() {
         ErrorKind::RecursionLimitExceeded => too_deep(),
@@ -247,5 +249,5 @@ fn describe(text: &str, error: &ScanError) -> Fault {
     if indent.contains('\t') && !reason.contains("tab") {
         reason.push_str("; this line has a tab in its indent, YAML is indented with spaces");
     }
-    Fault { line: mark.line().max(1), column: mark.col() + 1, text: reason }
+    Fault { at, line: mark.line().max(1), column: mark.col() + 1, text: reason }
 }

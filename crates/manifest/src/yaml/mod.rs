@@ -27,11 +27,30 @@ pub(crate) const MAX_DEPTH: usize = 128;
 /// Something wrong with a document, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Fault {
+    /// Which byte of the text.
+    pub(crate) at: usize,
     /// From 1.
     pub(crate) line: usize,
     /// In characters from 1.
     pub(crate) column: usize,
     pub(crate) text: String,
+}
+
+impl Fault {
+    /// A fault of a node.
+    pub(crate) fn of(node: &Node<'_>, text: String) -> Self {
+        Self { at: node.bytes.start, line: node.line, column: node.column, text }
+    }
+}
+
+/// The line that a byte is on.
+pub(crate) fn line_at(text: &str, at: usize) -> &str {
+    let bytes = text.as_bytes();
+    let is_break = |byte: &u8| matches!(byte, b'\n' | b'\r');
+    let at = at.min(bytes.len());
+    let start = bytes[..at].iter().rposition(is_break).map_or(0, |before| before + 1);
+    let end = bytes[at..].iter().position(is_break).map_or(bytes.len(), |after| at + after);
+    text.get(start..end).unwrap_or_default()
 }
 
 /// Index of a node in its document.

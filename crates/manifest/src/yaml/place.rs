@@ -59,6 +59,8 @@ pub(crate) struct Place<'d, 'a> {
 pub(crate) struct Entry<'d, 'a> {
     pub(crate) key: Cow<'d, str>,
     pub(crate) key_id: NodeId,
+    /// The mapping that the key stands in: this one, or one that is merged into it.
+    mapping: NodeId,
     pub(crate) value: Place<'d, 'a>,
 }
 
@@ -189,14 +191,14 @@ impl<'d, 'a> Place<'d, 'a> {
                 continue;
             }
             let Some(key) = key_text(self.document.node(key_id)) else { continue };
-            let earlier = out.index.get(&key).map(|&at| out.list[at].key_id);
             // Over a merged key it is an override, which is what merges are for, not a duplicate.
-            let first = earlier.filter(|id| entries.iter().any(|(own, _)| own == id));
+            let earlier = out.index.get(&key).map(|&at| &out.list[at]);
+            let first = earlier.filter(|entry| entry.mapping == self.id).map(|entry| entry.key_id);
             let mut place = self.value_of(&key, first, key_id, value);
             if let Some(line) = merged_at {
                 place.obstacle = Some(Obstacle::Merge { line });
             }
-            out.set(Entry { key, key_id, value: place });
+            out.set(Entry { key, key_id, mapping: self.id, value: place });
         }
     }
 

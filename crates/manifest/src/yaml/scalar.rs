@@ -206,7 +206,8 @@ fn is_number_1_1(text: &str) -> bool {
         return !hex.is_empty() && hex.chars().all(|c| c.is_ascii_hexdigit() || c == '_');
     }
     let (whole, rest) = span(body, |c| c.is_ascii_digit() || c == '_');
-    if !whole.starts_with(|c: char| c.is_ascii_digit()) && !(whole.is_empty() && rest.starts_with('.')) {
+    let begins = whole.starts_with(|c: char| c.is_ascii_digit()) || (whole.is_empty() && rest.starts_with('.'));
+    if !begins {
         return false;
     }
     if let Some(rest) = rest.strip_prefix('.') {
