@@ -8,13 +8,15 @@
 //!  Cluster ── Etcd ◀── ApiServer ◀── ControllerManager, Scheduler, Kwok (node, Pods, logs)
 //!  Registry (images without layers) · ChartServer (Helm repository) · GitHttp, GitSsh (bare repositories)
 //!  SlackStandIn (incoming webhook; the only one that is not the real thing)
+//!  Controller (`tagboat run`, from a binary that the caller names)
 //! ```
 //!
-//! Nothing here knows Tagboat: no test can pass because the product and its test share a mistake.
+//! Nothing here uses Tagboat's crates: no test can pass because the product and its test share a mistake.
 
 pub mod components;
 
 mod charts;
+mod controller;
 mod error;
 mod git;
 mod http;
@@ -27,6 +29,7 @@ mod slack;
 mod tls;
 
 pub use charts::{ChartPackage, ChartServer, package_chart};
+pub use controller::{Controller, ControllerOptions};
 pub use error::{Error, Result};
 pub use git::{Change, Commit, GitHttp, GitSsh, NewCommit, Repository};
 pub use http::{Credentials, Fault, Request};

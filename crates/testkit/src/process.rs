@@ -93,7 +93,9 @@ impl Process {
             }
             let (command, probe) = command(ports)?;
             match Self::start_once(name, log, deadline, command, &probe, ports.first().copied()).await {
-                Err(Error::Ended { log, .. }) if attempt < ATTEMPTS && log.contains("address already in use") => {
+                Err(Error::Ended { log, .. })
+                    if attempt < ATTEMPTS && log.to_lowercase().contains("address already in use") =>
+                {
                     attempt += 1
                 }
                 Err(error) => return Err(error),
@@ -140,6 +142,25 @@ impl Process {
     /// The process id.
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Sends SIGTERM and waits for the end.
+    pub(crate) async fn terminate(&mut self, limit: Duration) -> Result<ExitStatus> {
+        let what = || format!("stopping {}", self.name);
+        let id = i32::try_from(self.child.id()).map_err(|error| Error::io(what())(std::io::Error::other(error)))?;
+        nix::sys::signal::kill(Pid::from_raw(id), Signal::SIGTERM)
+            .map_err(|error| Error::io(what())(std::io::Error::from(error)))?;
+        let started = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().map_err(Error::io(format!("waiting for {}", self.name)))? {
+                return Ok(status);
+            }
+            if started.elapsed() > limit {
+                let what = format!("the end of {} after SIGTERM", self.name);
+                return Err(Error::Timeout { what, after: limit, seen: self.log_tail() });
+            }
+            tokio::time::sleep(POLL).await;
+        }
     }
 
     /// The last lines of its log.
