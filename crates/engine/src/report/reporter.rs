@@ -1,5 +1,6 @@
 use super::{Board, Change, Deployments, ImageLag, Meters, Step};
 use crate::ports::{Clock, Deployment, Notifier};
+use jiff::Timestamp;
 use std::sync::{Arc, Mutex, PoisonError};
 use tagboat_manifest::WorkloadId;
 use tracing::{info, warn};
@@ -39,10 +40,14 @@ impl Reporter {
 
     /// A step of the workload's newest change was done. People are told where this is the moment.
     pub async fn step(&self, workload: &WorkloadId, step: Step) {
-        let now = self.clock.now();
+        self.step_at(workload, step, self.clock.now()).await;
+    }
+
+    /// [`Reporter::step`] for a step that was done before now.
+    pub async fn step_at(&self, workload: &WorkloadId, step: Step, at: Timestamp) {
         let (told, view) = {
             let mut deployments = self.deployments.lock().unwrap_or_else(PoisonError::into_inner);
-            let told = deployments.step(workload, step, now);
+            let told = deployments.step(workload, step, at);
             (told, deployments.change(workload))
         };
         self.board.changed(workload, view);

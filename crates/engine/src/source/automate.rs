@@ -5,6 +5,7 @@ use crate::commit::{self, Bump};
 use crate::decide::{Action, Decision, decide_all};
 use crate::policy::Effective;
 use crate::ports::{Fault, FaultKind, ImageAccess, PushOutcome};
+use jiff::Timestamp;
 use std::time::Duration;
 use tagboat_image::Digest;
 use tracing::{debug, info, warn};
@@ -23,6 +24,7 @@ impl Source {
                 warn!(source = %self.settings.source, error = %fault, "the history could not be read; nothing is committed");
                 return;
             }
+            let seen = self.ports.clock.now();
             let decisions = decide_all(&self.desired.workloads, self);
             self.report_decisions();
             let updates: Vec<Decision> =
@@ -30,7 +32,7 @@ impl Source {
             if updates.is_empty() || self.settings.observe {
                 return;
             }
-            match self.commit(updates).await {
+            match self.commit(updates, seen).await {
                 Ok(Settled::Done) => return,
                 Ok(Settled::Overtaken) => {
                     let wait = Duration::from_millis(100 << attempt) + jitter();
@@ -48,7 +50,7 @@ impl Source {
         }
     }
 
-    async fn commit(&mut self, updates: Vec<Decision>) -> Result<Settled, Fault> {
+    async fn commit(&mut self, updates: Vec<Decision>, seen: Timestamp) -> Result<Settled, Fault> {
         let Some(head) = self.head.clone() else { return Ok(Settled::Done) };
         let mut bumps = Vec::new();
         for decision in updates {
@@ -77,7 +79,7 @@ impl Source {
                     landed.revision.short(),
                     plan.message.lines().next().unwrap_or_default()
                 );
-                self.begin_changes(&plan.change_id, &landed, &planned.bumps).await;
+                self.begin_changes(&plan.change_id, &landed, &planned.bumps, seen).await;
                 let fetched = self.ports.clock.now();
                 self.moved_to(crate::ports::Head { commit: landed, fetched }).await;
                 Ok(Settled::Done)

@@ -6,6 +6,7 @@ use crate::decide::{Action, Knowledge, decide_all};
 use crate::mirror::Desired;
 use crate::ports::{ChangeId, CommitMeta, Head};
 use crate::report::{Change, ContainerView, DecidedWorkload, HoldView, Step};
+use jiff::Timestamp;
 use std::collections::BTreeMap;
 use tagboat_manifest::Workload;
 
@@ -48,14 +49,14 @@ impl Source {
     }
 
     /// Our own commit has landed: a change begins for each workload in it.
-    pub(super) async fn begin_changes(&self, id: &ChangeId, landed: &CommitMeta, bumps: &[Bump]) {
+    pub(super) async fn begin_changes(&self, id: &ChangeId, landed: &CommitMeta, bumps: &[Bump], seen: Timestamp) {
         let reporter = &self.ports.reporter;
         for bump in bumps {
             let decision = &bump.decision;
             let pushed = decision.candidate.as_ref().and_then(tagboat_image::Candidate::time);
             let change = Change { id: id.clone(), from: decision.current.clone(), to: decision.target.clone(), pushed };
             reporter.begin(&decision.workload, change);
-            reporter.step(&decision.workload, Step::Seen).await;
+            reporter.step_at(&decision.workload, Step::Seen, seen).await;
             reporter.step(&decision.workload, Step::Committed(landed.revision.clone())).await;
             self.measure_commit(pushed, landed.committed);
         }
