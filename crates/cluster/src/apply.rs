@@ -14,10 +14,10 @@
 
 use http::Method;
 use serde_json::{Value, json};
-use tagboat_engine::ports::{Applied, Apply, ObjectRef};
+use tagboat_engine::ports::{Applied, Apply, FieldManager, ObjectRef};
 
 use crate::api_server::ApiServer;
-use crate::desired::{Desired, differ, name_of};
+use crate::desired::{Desired, changed, name_of};
 use crate::discovery::Kind;
 use crate::error::Error;
 use crate::ownership::taken_over;
@@ -69,19 +69,21 @@ impl ApiServer {
         let mut force = false;
         for _ in 0..MAX_ROUNDS {
             let error = match self.patch(apply, id, path, &desired.object, force).await {
-                Ok(answer) => return finish(desired, live.as_ref(), answer, id),
+                Ok(answer) => return finish(desired, live.as_ref(), answer, id, apply.manager),
                 Err(error) => error,
             };
             let Some(refusal) = error.refusal() else { return Err(error) };
-            let next = match &refusal.schema {
-                Some(fault) => desired.normalise(fault).then_some(force),
-                None if refusal.status == 409 => desired.settle(refusal),
-                None if refusal.status == 404 && refusal.reason.is_empty() => {
+            let next = match refusal.status {
+                _ if !refusal.schema.is_empty() => {
+                    refusal.schema.iter().all(|fault| desired.normalise(fault)).then_some(force)
+                }
+                409 => desired.settle(refusal),
+                404 if refusal.reason.is_empty() => {
                     // The path itself is unknown: the kind went away since the catalog was read.
                     self.discovery.invalidate();
                     return Err(Error::UnknownKind { api_version: kind.api_version.clone(), kind: kind.kind.clone() });
                 }
-                None => None,
+                _ => None,
             };
             match next {
                 Some(next) => force = next,
@@ -139,19 +141,23 @@ impl ApiServer {
     }
 }
 
-fn finish(mut desired: Desired, live: Option<&Value>, answer: Answer, id: &ObjectRef) -> Result<Applied, Error> {
+fn finish(
+    mut desired: Desired,
+    live: Option<&Value>,
+    answer: Answer,
+    id: &ObjectRef,
+    manager: FieldManager,
+) -> Result<Applied, Error> {
     for warning in answer.warnings {
         desired.warn(warning);
     }
     let text = |pointer: &str| answer.value.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
-    let missing = || Error::Unreadable {
-        what: format!("applying {id}"),
-        reason: "it has no metadata.uid or resourceVersion".to_owned(),
-    };
+    let missing = || Error::Unreadable { what: format!("applying {id}"), reason: "it has no metadata.uid".to_owned() };
     Ok(Applied {
         uid: text("/metadata/uid").ok_or_else(missing)?,
-        resource_version: text("/metadata/resourceVersion").ok_or_else(missing)?,
-        changed: live.is_none_or(|live| differ(live, &answer.value)),
+        // A dry run of a creation has none.
+        resource_version: text("/metadata/resourceVersion").unwrap_or_default(),
+        changed: live.is_none_or(|live| changed(live, &answer.value, manager)),
         generation: answer.value.pointer("/metadata/generation").and_then(Value::as_i64),
         warnings: desired.into_warnings(),
     })

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
-use tagboat_engine::ports::{Apply, ObjectRef};
+use tagboat_engine::ports::{Apply, FieldManager, ObjectRef};
 
 use crate::error::{Refusal, SchemaFault};
 use crate::fields;
@@ -143,8 +143,11 @@ impl Desired {
     }
 }
 
-/// Whether two readings of an object differ in anything but bookkeeping and status.
-pub(crate) fn differ(before: &Value, after: &Value) -> bool {
+/// Whether an apply by `manager` changed anything but bookkeeping and status, by what was there before and after it.
+///
+/// Controllers may write between the two readings (a Deployment's revision, say). So where the kind counts generations,
+/// a difference is ours only if with it the generation or our own entry of `managedFields` (which has a time) changed.
+pub(crate) fn changed(before: &Value, after: &Value, manager: FieldManager) -> bool {
     fn stripped(object: &Value) -> Value {
         let mut object = object.clone();
         if let Some(map) = object.as_object_mut() {
@@ -156,7 +159,17 @@ pub(crate) fn differ(before: &Value, after: &Value) -> bool {
         }
         object
     }
-    stripped(before) != stripped(after)
+    if stripped(before) == stripped(after) {
+        return false;
+    }
+    let generation = |object: &Value| object.pointer("/metadata/generation").and_then(Value::as_i64);
+    let ours = |object: &Value| {
+        let entries = object.pointer("/metadata/managedFields").and_then(Value::as_array)?;
+        let text = |entry: &Value, key: &str| entry.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let is_ours = |entry: &&Value| text(entry, "manager") == manager.name() && text(entry, "operation") == "Apply";
+        entries.iter().find(is_ours).cloned()
+    };
+    generation(after).is_none() || generation(before) != generation(after) || ours(before) != ours(after)
 }
 
 /// How an object is named in texts; also one that lacks half of its name.
@@ -171,7 +184,6 @@ pub(crate) fn name_of(object: &Value) -> String {
 mod tests {
     use super::*;
     use serde_json::json;
-    use tagboat_engine::ports::FieldManager;
 
     fn desired(object: Value) -> Desired {
         Desired::new(&Apply {
@@ -214,11 +226,20 @@ mod tests {
     }
 
     #[test]
-    fn status_and_bookkeeping_are_no_change() {
+    fn status_bookkeeping_and_others_writes_are_no_change() {
+        let mirror = FieldManager::Mirror;
         let before =
             json!({"metadata": {"resourceVersion": "1", "managedFields": []}, "spec": {"a": 1}, "status": {"b": 1}});
         let after = json!({"metadata": {"resourceVersion": "2"}, "spec": {"a": 1}, "status": {"b": 2}});
-        assert!(!differ(&before, &after));
-        assert!(differ(&before, &json!({"metadata": {}, "spec": {"a": 2}})));
+        assert!(!changed(&before, &after, mirror));
+        assert!(changed(&before, &json!({"metadata": {}, "spec": {"a": 2}}), mirror));
+
+        let counted = |revision: &str, generation: i64, time: &str| {
+            let entry = json!({"manager": "tagboat", "operation": "Apply", "time": time});
+            json!({"metadata": {"generation": generation, "annotations": {"revision": revision}, "managedFields": [entry]}})
+        };
+        assert!(!changed(&counted("1", 1, "t1"), &counted("2", 1, "t1"), mirror));
+        assert!(changed(&counted("1", 1, "t1"), &counted("2", 1, "t2"), mirror));
+        assert!(changed(&counted("1", 1, "t1"), &counted("2", 2, "t1"), mirror));
     }
 }

@@ -129,8 +129,8 @@ pub struct Refusal {
     pub causes: Vec<Cause>,
     /// How long the server asked us to wait.
     pub retry_after: Option<Duration>,
-    /// What structured merge has against the object, where that is the reason.
-    pub schema: Option<SchemaFault>,
+    /// What server-side apply has against the object, where that is the reason.
+    pub schema: Vec<SchemaFault>,
 }
 
 /// One cause of a [`Refusal`].
@@ -208,7 +208,7 @@ impl Refusal {
             return FaultKind::Conflict;
         }
         // The API server answers 500 where server-side apply cannot read the object: nothing of the server's is broken.
-        if self.schema.is_some() {
+        if !self.schema.is_empty() {
             return FaultKind::Invalid;
         }
         match self.status {
@@ -273,7 +273,7 @@ mod tests {
             message: String::new(),
             causes: vec![],
             retry_after: None,
-            schema: None,
+            schema: vec![],
         }
     }
 
@@ -294,7 +294,7 @@ mod tests {
         ] {
             assert_eq!(refusal(status).kind(), kind, "{status}");
         }
-        assert_eq!(Refusal { schema: Some(SchemaFault::Other), ..refusal(500) }.kind(), FaultKind::Invalid);
+        assert_eq!(Refusal { schema: vec![SchemaFault::Other], ..refusal(500) }.kind(), FaultKind::Invalid);
     }
 
     #[test]

@@ -16,7 +16,7 @@ pub(crate) fn read(status: u16, headers: &HeaderMap, body: &[u8], secret: bool) 
     let text = |pointer: &str| parsed.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     // Not every answer is a Status: an unknown path gets plain text.
     let raw = if parsed.is_null() { String::from_utf8_lossy(body).into_owned() } else { text("/message").to_owned() };
-    let schema = schema_fault(&raw);
+    let schema = schema_faults(&raw);
     let mut causes = Vec::new();
     for cause in parsed.pointer("/details/causes").and_then(Value::as_array).into_iter().flatten().take(MAX_LINES) {
         let text = |key: &str| plain(cause.get(key).and_then(Value::as_str).unwrap_or_default());
@@ -33,7 +33,7 @@ fn masked(status: u16, reason: &str, causes: &[Cause], raw: &str) -> String {
     let mut fields: Vec<&str> =
         causes.iter().map(|cause| cause.field.as_str()).filter(|field| !field.is_empty()).collect();
     if fields.is_empty() {
-        fields.extend(schema_path(raw));
+        fields.extend(schema_lines(raw).map(|(path, _)| path));
     }
     let reason = if reason.is_empty() { "no reason given" } else { reason };
     let fields = if fields.is_empty() { String::new() } else { format!(" at {}", plain(&fields.join(", "))) };
@@ -42,35 +42,37 @@ fn masked(status: u16, reason: &str, causes: &[Cause], raw: &str) -> String {
     )
 }
 
-/// The path in `failed to create typed patch object (ns/name; v1, Kind=K): PATH: TEXT`.
-fn schema_path(message: &str) -> Option<&str> {
-    let rest = message.strip_prefix("failed to create typed patch object (")?.split_once("): ")?.1;
-    // The path ends where one of structured merge's own texts begins.
-    [": field not declared in schema", ": duplicate entries for key ", ": expected ", ": "]
-        .iter()
-        .find_map(|text| rest.split_once(text))
-        .map(|(path, _)| path)
+/// Path and text of each fault that structured merge found. One stands behind
+/// `failed to create typed patch object (ns/name; v1, Kind=K): `, several on the lines after `…: errors:`.
+fn schema_lines(message: &str) -> impl Iterator<Item = (&str, &str)> {
+    let found = message.strip_prefix("failed to create typed patch object (").and_then(|rest| rest.split_once("): "));
+    let found = found.map_or("", |(_, found)| found);
+    found.strip_prefix("errors:\n").unwrap_or(found).lines().filter_map(|line| {
+        let line = line.trim_start();
+        // The path may hold anything, also `: `; it ends where one of structured merge's own texts begins.
+        let texts = [": field not declared in schema", ": duplicate entries for key ", ": expected ", ": "];
+        let end = texts.iter().find_map(|text| line.find(text))?;
+        Some((&line[..end], &line[end + 2..]))
+    })
 }
 
-fn schema_fault(message: &str) -> Option<SchemaFault> {
-    if let Some(path) = schema_path(message) {
-        let path = path.to_owned();
-        if message.ends_with(": field not declared in schema") {
-            return Some(SchemaFault::Undeclared { path });
-        }
-        if let Some((_, key)) = message.split_once(": duplicate entries for key ") {
-            // More faults may follow on further lines.
-            let key = key.lines().next().unwrap_or_default().to_owned();
-            return Some(SchemaFault::Duplicate { path, key });
-        }
-        return Some(SchemaFault::Other);
-    }
+fn schema_faults(message: &str) -> Vec<SchemaFault> {
+    let faults: Vec<SchemaFault> = schema_lines(message)
+        .map(|(path, text)| match text.strip_prefix("duplicate entries for key ") {
+            Some(key) => SchemaFault::Duplicate { path: path.to_owned(), key: key.to_owned() },
+            None if text == "field not declared in schema" => SchemaFault::Undeclared { path: path.to_owned() },
+            None => SchemaFault::Other,
+        })
+        .collect();
     let unreadable = [
         "failed to create typed patch object",
         "failed to convert new object",
         "unable to convert unstructured object",
     ];
-    unreadable.iter().any(|text| message.contains(text)).then_some(SchemaFault::Other)
+    if faults.is_empty() && unreadable.iter().any(|text| message.contains(text)) {
+        return vec![SchemaFault::Other];
+    }
+    faults
 }
 
 fn retry_after(headers: &HeaderMap, status: &Value) -> Option<Duration> {
@@ -114,19 +116,30 @@ mod tests {
             "failed to create typed patch object (t/a; apps/v1, Kind=Deployment): .spec.bogus: field not declared in schema",
             false,
         );
-        assert_eq!(undeclared.schema, Some(SchemaFault::Undeclared { path: ".spec.bogus".into() }));
+        assert_eq!(undeclared.schema, [SchemaFault::Undeclared { path: ".spec.bogus".into() }]);
         let duplicate = message(
             "failed to create typed patch object (t/a; apps/v1, Kind=Deployment): .spec.template.spec.containers[name=\"c\"].env: duplicate entries for key [name=\"A\"]",
             false,
         );
-        let Some(SchemaFault::Duplicate { path, key }) = duplicate.schema else { panic!("{duplicate:?}") };
+        let [SchemaFault::Duplicate { path, key }] = duplicate.schema.as_slice() else { panic!("{duplicate:?}") };
         assert_eq!((path.as_str(), key.as_str()), (".spec.template.spec.containers[name=\"c\"].env", "[name=\"A\"]"));
         let other = message(
             "failed to create typed patch object (t/c; /v1, Kind=ConfigMap): .data.a: expected string, got &value.valueUnstructured{Value:1}",
             false,
         );
-        assert_eq!(other.schema, Some(SchemaFault::Other));
-        assert_eq!(message("etcdserver: request timed out", false).schema, None);
+        assert_eq!(other.schema, [SchemaFault::Other]);
+        assert_eq!(message("etcdserver: request timed out", false).schema, []);
+        let several = message(
+            "failed to create typed patch object (t/a; apps/v1, Kind=Deployment): errors:\n  .spec.a: b: field not declared in schema\n  .spec.l: duplicate entries for key [name=\"A\"]",
+            false,
+        );
+        assert_eq!(
+            several.schema,
+            [
+                SchemaFault::Undeclared { path: ".spec.a: b".into() },
+                SchemaFault::Duplicate { path: ".spec.l".into(), key: "[name=\"A\"]".into() }
+            ]
+        );
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Pods: their own health, and as the reason why what owns them is not ready.
 
+use std::collections::HashSet;
+
 use serde_json::Value;
 use tagboat_engine::ports::{Health, HealthState};
 
@@ -133,12 +135,13 @@ pub(crate) fn selector(object: &Value) -> Option<String> {
 
 /// Adds to a workload's verdict what its newest pods in trouble say.
 pub(crate) fn with_reason(health: Health, pods: &[Value]) -> Health {
-    let mut pods: Vec<View<'_>> = pods.iter().map(View).filter(|pod| !pod.has("/metadata/deletionTimestamp")).collect();
-    // Times are RFC 3339 in UTC to the second: as texts they sort as times. A rollout's new pods are the newest ones.
-    pods.sort_by_key(|pod| std::cmp::Reverse(pod.text("/metadata/creationTimestamp")));
-    let newest = pods.first().map(|pod| hash(*pod));
-    let of_newest = pods.iter().filter(|pod| Some(hash(**pod)) == newest);
-    match of_newest.filter_map(|pod| trouble(*pod)).min() {
+    let pods: Vec<View<'_>> = pods.iter().map(View).filter(|pod| !pod.has("/metadata/deletionTimestamp")).collect();
+    // A rollout's new pods are the newest ones. Times are RFC 3339 in UTC to the second: as texts they sort as times,
+    // and within one second there may be pods of two versions.
+    let created = |pod: &View<'_>| pod.text("/metadata/creationTimestamp").to_owned();
+    let newest = pods.iter().map(created).max();
+    let new: HashSet<&str> = pods.iter().filter(|pod| Some(created(pod)) == newest).map(|pod| hash(*pod)).collect();
+    match pods.iter().filter(|pod| new.contains(hash(**pod))).filter_map(|pod| trouble(*pod)).min() {
         Some(trouble) if health.state != HealthState::Healthy => {
             Health { reason: format!("{} ({})", trouble.text(), health.reason), ..health }
         }

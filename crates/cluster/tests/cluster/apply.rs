@@ -34,7 +34,8 @@ async fn undeclared_fields_and_doubled_env_are_normalised_with_a_warning() {
     let container = &mut object["spec"]["template"]["spec"]["containers"][0];
     container["imagez"] = json!("x");
     container["env"] = json!([{"name": "A", "value": "1"}, {"name": "B", "value": "2"}, {"name": "A", "value": "3"}]);
-    container["ports"] = json!([{"containerPort": 80, "name": "a"}, {"containerPort": 80, "protocol": "TCP", "name": "b"}]);
+    container["ports"] =
+        json!([{"containerPort": 80, "name": "a"}, {"containerPort": 80, "protocol": "TCP", "name": "b"}]);
     let applied = bench.apply(&object).await;
     let text = applied.warnings.join("\n");
     for expected in [
@@ -56,7 +57,8 @@ async fn undeclared_fields_and_doubled_env_are_normalised_with_a_warning() {
 async fn what_the_api_server_would_refuse_anyway_is_refused_with_the_field() {
     let bench = Bench::new("apply").await;
     let mut doubled = deployment(&bench.namespace, "bad", "example.com/web:1");
-    doubled["spec"]["template"]["spec"]["containers"] = json!([{"name": "a", "image": "x"}, {"name": "a", "image": "y"}]);
+    doubled["spec"]["template"]["spec"]["containers"] =
+        json!([{"name": "a", "image": "x"}, {"name": "a", "image": "y"}]);
     let fault = bench.api.apply(&mirror(&doubled)).await.unwrap_err();
     assert_eq!(fault.kind, FaultKind::Invalid);
     assert!(fault.text.contains("containers: duplicate entries for key [name=\"a\"]"), "{fault}");
@@ -84,7 +86,8 @@ async fn what_the_api_server_would_refuse_anyway_is_refused_with_the_field() {
 async fn values_of_a_refused_secret_are_not_shown() {
     let bench = Bench::new("apply").await;
     for (field, value) in [("stringData", json!(918_273_645)), ("data", json!("canary-918273645!"))] {
-        let mut secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s", "namespace": bench.namespace}});
+        let mut secret =
+            json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s", "namespace": bench.namespace}});
         secret[field] = json!({ "password": value });
         let fault = bench.api.apply(&mirror(&secret)).await.unwrap_err();
         assert_eq!(fault.kind, FaultKind::Invalid, "{fault}");
@@ -106,9 +109,16 @@ async fn what_git_dropped_disappears_from_objects_of_kubectl_apply() {
     assert_eq!(live["metadata"]["labels"], json!({"kept": "yes"}));
     assert_eq!(live.pointer("/spec/template/spec/containers/0/env"), None);
     let annotations = live["metadata"]["annotations"].as_object();
-    assert!(!annotations.is_some_and(|all| all.keys().any(|key| key.starts_with("kubectl.kubernetes.io/"))), "{annotations:?}");
-    let owners: Vec<&str> =
-        live["metadata"]["managedFields"].as_array().unwrap().iter().filter_map(|entry| entry["manager"].as_str()).collect();
+    assert!(
+        !annotations.is_some_and(|all| all.keys().any(|key| key.starts_with("kubectl.kubernetes.io/"))),
+        "{annotations:?}"
+    );
+    let owners: Vec<&str> = live["metadata"]["managedFields"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|entry| entry["manager"].as_str())
+        .collect();
     assert!(owners.contains(&"tagboat") && !owners.contains(&"kubectl-client-side-apply"), "{owners:?}");
     // What the API server had filled in is there again, and nothing was rolled out anew without need.
     assert_eq!(live["spec"]["progressDeadlineSeconds"], 600);
@@ -131,7 +141,11 @@ async fn a_service_is_taken_over_without_losing_its_address() {
 async fn a_release_takes_over_what_helm_3_wrote() {
     let bench = Bench::new("takeover").await;
     let before = config_map(&bench.namespace, "chart", json!({"kept": "1", "dropped": "1"}));
-    bench.cluster.kubectl_with(&["create", "--field-manager=helm", "-f", "-"], before.to_string().as_bytes()).await.unwrap();
+    bench
+        .cluster
+        .kubectl_with(&["create", "--field-manager=helm", "-f", "-"], before.to_string().as_bytes())
+        .await
+        .unwrap();
     let after = config_map(&bench.namespace, "chart", json!({"kept": "1"}));
     let release = tagboat_engine::ports::Apply { manager: FieldManager::Release, ..mirror(&after) };
     bench.api.apply(&release).await.unwrap();
@@ -149,7 +163,11 @@ async fn replicas_of_an_autoscaler_are_left_to_it() {
     object["spec"]["template"]["spec"]["containers"][0]["image"] = json!("example.com/web:2");
     let applied = bench.apply(&object).await;
     assert!(applied.changed);
-    assert!(applied.warnings.iter().any(|warning| warning.starts_with(".spec.replicas was left out")), "{:?}", applied.warnings);
+    assert!(
+        applied.warnings.iter().any(|warning| warning.starts_with(".spec.replicas was left out")),
+        "{:?}",
+        applied.warnings
+    );
     let live = bench.get(&object).await;
     assert_eq!(live["spec"]["replicas"], 3);
     assert_eq!(live["spec"]["template"]["spec"]["containers"][0]["image"], "example.com/web:2");
@@ -158,18 +176,19 @@ async fn replicas_of_an_autoscaler_are_left_to_it() {
 #[tokio::test]
 async fn fields_of_another_applier_are_left_and_reported() {
     let bench = Bench::new("conflict").await;
-    let object = config_map(&bench.namespace, "shared", json!({"ours": "1", "theirs": "git", "a.b/c.d": "git"}));
+    // A key with dots reads like a path.
+    let object = config_map(&bench.namespace, "shared", json!({"ours": "1", "theirs": "git", "a.b.c": "git"}));
     bench.apply(&object).await;
-    let theirs = config_map(&bench.namespace, "shared", json!({"theirs": "other", "a.b/c.d": "other"}));
+    let theirs = config_map(&bench.namespace, "shared", json!({"theirs": "other", "a.b.c": "other"}));
     bench.kubectl_apply(&["--server-side", "--force-conflicts", "--field-manager=other-team"], &theirs).await;
-    let changed = config_map(&bench.namespace, "shared", json!({"ours": "2", "theirs": "git", "a.b/c.d": "git"}));
+    let changed = config_map(&bench.namespace, "shared", json!({"ours": "2", "theirs": "git", "a.b.c": "git"}));
     let applied = bench.apply(&changed).await;
     assert!(applied.changed);
     assert_eq!(
         applied.warnings,
-        [".data.a.b/c.d was left out: \"other-team\" applies it", ".data.theirs was left out: \"other-team\" applies it"]
+        [".data.a.b.c was left out: \"other-team\" applies it", ".data.theirs was left out: \"other-team\" applies it"]
     );
-    assert_eq!(bench.get(&object).await["data"], json!({"ours": "2", "theirs": "other", "a.b/c.d": "other"}));
+    assert_eq!(bench.get(&object).await["data"], json!({"ours": "2", "theirs": "other", "a.b.c": "other"}));
 }
 
 #[tokio::test]
@@ -188,7 +207,8 @@ async fn a_service_account_can_do_no_more_than_its_own_rights() {
     let bench = Bench::new("runas").await;
     bench.kubectl(&["create", "serviceaccount", "deployer"]).await;
     let object = config_map(&bench.namespace, "mine", json!({"a": "1"}));
-    let apply = tagboat_engine::ports::Apply { run_as: Some(format!("{}/deployer", bench.namespace)), ..mirror(&object) };
+    let apply =
+        tagboat_engine::ports::Apply { run_as: Some(format!("{}/deployer", bench.namespace)), ..mirror(&object) };
     let fault = bench.api.apply(&apply).await.unwrap_err();
     assert_eq!(fault.kind, FaultKind::Denied);
     let who = format!("system:serviceaccount:{}:deployer", bench.namespace);

@@ -26,7 +26,10 @@ fn inventory(count: usize, seed: u64) -> Inventory {
 
 async fn pieces(bench: &Bench) -> usize {
     let listed = bench.api.list("v1", "ConfigMap", Some(&bench.namespace)).await.unwrap();
-    listed.iter().filter(|object| object["metadata"]["name"].as_str().unwrap().starts_with("tagboat-inventory-")).count()
+    listed
+        .iter()
+        .filter(|object| object["metadata"]["name"].as_str().unwrap().starts_with("tagboat-inventory-"))
+        .count()
 }
 
 #[tokio::test]

@@ -58,7 +58,8 @@ async fn a_lease_that_is_deleted_or_taken_stops_the_holder() {
     assert!(becomes(&fence, true, Duration::from_secs(10)).await);
     bench.kubectl(&["annotate", "lease", "tagboat", "note=edited"]).await;
     assert!(!becomes(&fence, false, Duration::from_millis(1500)).await, "an edit takes nothing away");
-    let patch = r#"{"spec":{"holderIdentity":"thief","renewTime":"2020-01-01T00:00:00.000000Z","leaseDurationSeconds":2}}"#;
+    let patch =
+        r#"{"spec":{"holderIdentity":"thief","renewTime":"2020-01-01T00:00:00.000000Z","leaseDurationSeconds":2}}"#;
     bench.kubectl(&["patch", "lease", "tagboat", "--type=merge", "-p", patch]).await;
     assert!(becomes(&fence, false, Duration::from_secs(3)).await);
     assert!(fence.check().await.unwrap_err().text.contains("held by thief"));

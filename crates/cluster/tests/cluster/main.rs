@@ -75,7 +75,10 @@ impl Bench {
             if expected(&health) {
                 return health;
             }
-            assert!(started.elapsed() < Duration::from_secs(60), "still {health:?}");
+            if started.elapsed() > Duration::from_secs(60) {
+                let pods = self.kubectl(&["get", "pods", "--output=json"]).await;
+                panic!("still {health:?} with {pods}");
+            }
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
     }

@@ -23,7 +23,8 @@ async fn lists_hold_whole_objects_of_one_namespace() {
         bench.apply(&config_map(&bench.namespace, &format!("c{number}"), json!({"n": number.to_string()}))).await;
     }
     let listed = bench.api.list("v1", "ConfigMap", Some(&bench.namespace)).await.unwrap();
-    let ours: Vec<_> = listed.iter().filter(|object| object["metadata"]["name"].as_str().unwrap().starts_with('c')).collect();
+    let ours: Vec<_> =
+        listed.iter().filter(|object| object["metadata"]["name"].as_str().unwrap().starts_with('c')).collect();
     assert_eq!(ours.len(), 3);
     assert_eq!((&ours[0]["apiVersion"], &ours[0]["kind"]), (&json!("v1"), &json!("ConfigMap")));
     assert!(bench.api.list("v1", "ConfigMap", None).await.unwrap().len() > 3);
@@ -40,12 +41,17 @@ async fn a_deployment_becomes_healthy_and_a_bad_image_says_why_it_does_not() {
     let health = bench.health_becomes(&id, |health| health.state == HealthState::Healthy).await;
     assert_eq!(health.reason, "2 of 2 ready");
 
-    for (tag, expected) in [("main-2-image-pull-back-off", "image cannot be pulled: container web"), ("main-3-crash-loop", "crash loop")] {
+    for (tag, expected) in
+        [("main-2-image-pull-back-off", "image cannot be pulled: container web"), ("main-3-crash-loop", "crash loop")]
+    {
         object["spec"]["template"]["spec"]["containers"][0]["image"] = json!(format!("example.com/web:{tag}"));
         bench.apply(&object).await;
         let health = bench.health_becomes(&id, |health| health.reason.contains(expected)).await;
         assert_eq!(health.state, HealthState::Progressing);
-        assert!(health.reason.ends_with("are of the new version)") || health.reason.contains("of the old version"), "{health:?}");
+        assert!(
+            health.reason.ends_with("are of the new version)") || health.reason.contains("of the old version"),
+            "{health:?}"
+        );
     }
     object["spec"]["template"]["spec"]["containers"][0]["image"] = json!("example.com/web:main-4");
     bench.apply(&object).await;

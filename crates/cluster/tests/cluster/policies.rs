@@ -38,7 +38,10 @@ async fn what_a_person_sets_is_seen_and_survives_the_next_apply() {
     let mut object = deployment(&bench.namespace, "web", "example.com/web:1");
     object["metadata"]["annotations"] = json!({AUTOMATED: "true", "other.example.com/x": "1"});
     bench.apply(&object).await;
-    until(&policies, || policies.known(&id).is_some_and(|live| live.annotations.get(AUTOMATED).is_some_and(|value| value == "true"))).await;
+    until(&policies, || {
+        policies.known(&id).is_some_and(|live| live.annotations.get(AUTOMATED).is_some_and(|value| value == "true"))
+    })
+    .await;
     let known = policies.known(&id).unwrap();
     assert_eq!((known.annotations.len(), known.set_by_person.len()), (1, 0), "{known:?}");
     assert_eq!(policies.read(&id).await.unwrap(), Some(known));
@@ -53,7 +56,10 @@ async fn what_a_person_sets_is_seen_and_survives_the_next_apply() {
     let leave = Apply { leave_annotations: BTreeSet::from([AUTOMATED.to_owned()]), ..mirror(&object) };
     bench.api.apply(&leave).await.unwrap();
     let live = bench.get(&object).await;
-    assert_eq!((&live["metadata"]["annotations"][AUTOMATED], &live["metadata"]["annotations"]["other.example.com/x"]), (&json!("false"), &json!("1")));
+    assert_eq!(
+        (&live["metadata"]["annotations"][AUTOMATED], &live["metadata"]["annotations"]["other.example.com/x"]),
+        (&json!("false"), &json!("1"))
+    );
 
     // With the key, it is put back, and is ours again.
     bench.apply(&object).await;
