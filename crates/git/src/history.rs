@@ -26,20 +26,17 @@ pub(crate) fn read(
     limit: usize,
     limits: &Limits,
 ) -> Result<PathHistory, Error> {
-    let shallow = repo.is_shallow();
     let mut walk = Walk { clone, repo, max_bytes: limits.file_bytes, last: None };
     let mut path = tree::components(path)?.join("/");
     let mut child = clone.commit(repo, from)?;
     let mut trace = walk.trace(child.tree_id(), &path, None)?;
     let mut changes = Vec::new();
     for _ in 0..limits.commits {
-        let parent = match child.parent_id(0) {
+        let parent = match child.parent(0) {
+            Ok(parent) => Some(parent),
+            Err(error) if child.parent_count() > 0 => return Err(clone.damage("read a commit", &error)),
+            Err(_) if is_cut_off(&child) => return Ok(PathHistory { changes, complete: false }),
             Err(_) => None,
-            Ok(id) => match repo.find_commit(id) {
-                Ok(parent) => Some(parent),
-                Err(_) if shallow => return Ok(PathHistory { changes, complete: false }),
-                Err(error) => return Err(clone.damage("read a commit", &error)),
-            },
         };
         let Some(parent) = parent else {
             if let Some(blob) = trace.file() {
@@ -68,6 +65,11 @@ pub(crate) fn read(
         (trace, child) = (before, parent);
     }
     Ok(PathHistory { changes, complete: false })
+}
+
+/// Whether a commit without parents is where a shallow clone ends: libgit2 hides the parents, the header names them.
+fn is_cut_off(commit: &git2::Commit<'_>) -> bool {
+    commit.raw_header_bytes().split(|byte| *byte == b'\n').any(|line| line.starts_with(b"parent "))
 }
 
 /// The objects on the way to a path: the root tree, the folders, the file; shorter where the way ends early.

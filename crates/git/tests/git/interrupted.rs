@@ -77,7 +77,7 @@ async fn cut_everywhere(then: Then, steps: &[usize], expected: &[FaultKind]) {
     let new = remote.commit("main", &NewCommit::file("More", "x.yaml", &noise)).unwrap();
     for &step in steps {
         proxy.allowance.store(step, Ordering::SeqCst);
-        let fault = local.fetch().await.expect_err("cut");
+        let fault = local.fetch().await.unwrap_err();
         assert!(expected.contains(&fault.kind), "{then:?} after {step} bytes: {fault:?}");
         let files = local.files(&old, &[]).await.unwrap_or_else(|fault| panic!("{then:?} after {step} bytes: {fault}"));
         assert_eq!(files.len(), 3, "{then:?} after {step} bytes");

@@ -11,3 +11,4 @@ mod reading;
 mod ssh;
 mod support;
 mod voice_infra;
+mod work_tree;
