@@ -10,5 +10,6 @@ mod push;
 mod reading;
 mod ssh;
 mod support;
+mod tls;
 mod voice_infra;
 mod work_tree;
