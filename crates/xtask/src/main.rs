@@ -1,9 +1,14 @@
 //! The project's own commands. `cargo xtask --help` lists them.
 
+mod cargo;
 mod components;
+mod demo;
+mod example;
 mod generate;
+mod installation;
 mod packages;
 mod progress;
+mod status;
 mod workspace;
 
 use std::process::ExitCode;
@@ -21,6 +26,8 @@ struct Arguments {
 enum Command {
     /// Build the pinned third-party servers and tools that tests and the demo run
     Components(components::Arguments),
+    /// Show the whole way of an image on real servers, and stay up to be looked at
+    Demo(demo::Arguments),
     /// Write what is made from the code and checked in: the chart's definitions
     Generate,
     /// Install the system packages that tests and the demo need
@@ -30,6 +37,7 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Components(arguments) => components::run(&arguments),
+        Command::Demo(arguments) => demo::run(&arguments),
         Command::Generate => generate::run(),
         Command::Packages(arguments) => packages::run(&arguments),
     };
