@@ -10,8 +10,8 @@ use super::report::Report;
 use super::status;
 use super::{Desired, Refusal};
 use crate::ports::{
-    ChartArchive, ChartSource, Clock, Cluster, Fault, FaultKind, LiveAnnotations, LivePolicies, ObjectRef,
-    ReleaseObject, ReleaseObjects, ReleaseRecord, ReleaseStore, Renderer, WriteFence,
+    ChartArchive, ChartRequest, ChartSource, Clock, Cluster, Fault, FaultKind, LiveAnnotations, LivePolicies,
+    ObjectRef, ReleaseObject, ReleaseObjects, ReleaseRecord, ReleaseStore, Renderer, WriteFence,
 };
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -137,7 +137,11 @@ impl ReleaseReconciler {
             );
             return Err(Failure::new(Stage::Spec, Fault::new(FaultKind::Conflict, text)));
         }
-        let chart = ports.charts.fetch(&desired.chart).await.map_err(|fault| Failure::new(Stage::Chart, fault))?;
+        let chart = ports.charts.fetch(&desired.chart).await.map_err(|mut fault| {
+            let ChartRequest { name, version, .. } = &desired.chart;
+            fault.text = format!("chart {name} {version} cannot be had: {}", fault.text);
+            Failure::new(Stage::Chart, fault)
+        })?;
         let cluster = |fault| Failure { attempted: Some(chart.version.clone()), ..Failure::new(Stage::Cluster, fault) };
         let history = ports.records.history(&desired.namespace, &desired.release).await.map_err(cluster)?;
         let inputs = Inputs::new(&chart.digest, &desired.values, &desired.namespace, &desired.release);
