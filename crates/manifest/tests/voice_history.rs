@@ -213,3 +213,19 @@ fn every_file_of_2020_is_read_or_told_about() {
     println!("{} files, {objects} objects; faults: {faults:#?}", blobs.len());
     assert!(objects > 0);
 }
+
+#[test]
+fn the_newest_revision_of_2020_is_read_without_a_problem() {
+    let Some(folder) = history() else { return };
+    let temporary = tempfile::tempdir().expect("a temporary folder");
+    let repository = unpack(&folder, &temporary.path().join("history.git"));
+    let newest = repository.head().expect("a head").peel_to_commit().expect("a commit").id().to_string();
+    let mut files = Files { repository: &repository, parsed: HashMap::new() };
+    let read: Vec<_> =
+        manifests(&repository, &newest).into_iter().map(|(path, blob)| files.parse(&path, blob)).collect();
+    let problems: Vec<_> = read.iter().flat_map(|file| &file.problems).map(ToString::to_string).collect();
+    assert_eq!(problems, [""; 0]);
+    assert_eq!(read.iter().map(|file| file.objects.len()).sum::<usize>(), 40);
+    let blocked: Vec<_> = read.iter().flat_map(|file| &file.workloads).filter_map(|w| w.blocked_by()).collect();
+    assert_eq!(blocked, []);
+}
