@@ -117,10 +117,10 @@ impl Run<'_> {
         let ports = self.ports;
         let crds = objects::prepare(ports.cluster.as_ref(), &rendered.crds, &self.desired.namespace).await?;
         for crd in crds {
-            if ports.cluster.get(&crd.id).await?.is_some() {
-                continue;
+            if ports.cluster.get(&crd.id).await?.is_none() {
+                self.apply(crd.object.clone()).await?;
             }
-            self.apply(crd.object.clone()).await?;
+            // One that is there may have been made a moment ago, by somebody else.
             ports.cluster.established(&crd.id.name, ESTABLISHED).await?;
         }
         Ok(())

@@ -202,7 +202,13 @@ pub(super) fn set_hook_run(record: &mut ReleaseRecord, path: &str, name: &str, p
     for hook in found {
         let time = json!(now.to_string());
         match phase {
-            HookPhase::Running => hook["last_run"] = json!({"started_at": time, "phase": "Running"}),
+            HookPhase::Running => {
+                hook["last_run"] = json!({"started_at": time, "phase": "Running"});
+                // Helm notes its default where a hook that it runs says nothing.
+                if hook.get("delete_policies").is_none() {
+                    hook["delete_policies"] = json!(["before-hook-creation"]);
+                }
+            }
             HookPhase::Succeeded | HookPhase::Failed => {
                 hook["last_run"]["completed_at"] = time;
                 hook["last_run"]["phase"] = json!(if phase == HookPhase::Failed { "Failed" } else { "Succeeded" });
