@@ -169,7 +169,7 @@ impl ApiServer {
             Err(error) => return Err(error),
         };
         if id.kind == "CustomResourceDefinition" {
-            self.discovery.invalidate();
+            self.discovery.forget();
         }
         Ok(deleted)
     }

@@ -47,7 +47,7 @@ impl ApiServer {
                 Err(error) if error.is_status(409) && races < MAX_RACES => races += 1,
                 applied => {
                     if id.kind == "CustomResourceDefinition" {
-                        self.discovery.invalidate();
+                        self.discovery.expire();
                     }
                     return applied;
                 }
@@ -80,7 +80,7 @@ impl ApiServer {
                 409 => desired.settle(refusal),
                 404 if refusal.reason.is_empty() => {
                     // The path itself is unknown: the kind went away since the catalog was read.
-                    self.discovery.invalidate();
+                    self.discovery.forget();
                     return Err(Error::UnknownKind { api_version: kind.api_version.clone(), kind: kind.kind.clone() });
                 }
                 _ => None,

@@ -108,7 +108,7 @@ impl ApiServer {
             let served = match self.find_kind(&api_version, &kind).await? {
                 Some(served) => served,
                 None => {
-                    self.discovery.invalidate();
+                    self.discovery.expire();
                     return Ok(Some(format!("{api_version} {kind} is not served yet")));
                 }
             };

@@ -1,13 +1,14 @@
 //! What the API server serves: group, version, kind, plural, scope. Kept, and read anew when a kind is unknown.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use http::Method;
 use kube::client::{APIGroupDiscoveryList, APIResourceDiscovery};
 use kube::core::ApiResource;
 use tagboat_engine::ports::{ObjectRef, Scope};
+use tokio::sync::Notify;
 
 use crate::error::Error;
 use crate::transport::{Call, Transport, segment};
@@ -117,9 +118,18 @@ impl Catalog {
 /// The kept catalog.
 #[derive(Default)]
 pub(crate) struct Discovery {
-    kept: Mutex<Option<(Arc<Catalog>, Instant)>>,
+    kept: Mutex<Kept>,
     /// Only one reads at a time; the others wait for what it finds.
     reading: tokio::sync::Mutex<()>,
+    /// Told after each reading.
+    renewed: Notify,
+}
+
+#[derive(Default)]
+struct Kept {
+    catalog: Arc<Catalog>,
+    /// `None`: to be read anew before anybody hears that a kind is unknown.
+    read: Option<Instant>,
 }
 
 impl Discovery {
@@ -130,7 +140,7 @@ impl Discovery {
         api_version: &str,
         kind: &str,
     ) -> Result<Option<Arc<Kind>>, Error> {
-        if let Some(found) = self.kept().and_then(|(catalog, _)| catalog.find(api_version, kind)) {
+        if let Some(found) = self.kept().catalog.find(api_version, kind) {
             return Ok(Some(found));
         }
         let catalog = self.catalog(transport, RETRY).await?;
@@ -148,26 +158,39 @@ impl Discovery {
         self.catalog(transport, FRESH).await
     }
 
-    /// Forgets the age of what is kept: the next question about an unknown kind reads anew.
-    pub(crate) fn invalidate(&self) {
-        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    /// Something may have been added: the next question that the catalog cannot answer reads it anew.
+    pub(crate) fn expire(&self) {
+        self.kept().read = None;
     }
 
-    fn kept(&self) -> Option<(Arc<Catalog>, Instant)> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Something went away: nothing that is kept may be used any more.
+    pub(crate) fn forget(&self) {
+        *self.kept() = Kept::default();
+    }
+
+    /// Returns after the next reading.
+    pub(crate) async fn renewed(&self) {
+        self.renewed.notified().await;
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn younger_than(&self, age: Duration) -> Option<Arc<Catalog>> {
+        let kept = self.kept();
+        kept.read.is_some_and(|read| read.elapsed() < age).then(|| kept.catalog.clone())
     }
 
     async fn catalog(&self, transport: &Transport, age: Duration) -> Result<Arc<Catalog>, Error> {
-        let young = |kept: Option<(Arc<Catalog>, Instant)>| {
-            kept.filter(|(_, read)| read.elapsed() < age).map(|(catalog, _)| catalog)
-        };
-        if let Some(catalog) = young(self.kept()) {
+        if let Some(catalog) = self.younger_than(age) {
             return Ok(catalog);
         }
         let _alone = self.reading.lock().await;
-        if let Some(catalog) = young(self.kept()) {
+        if let Some(catalog) = self.younger_than(age) {
             return Ok(catalog);
         }
+        let began = Instant::now();
         let mut catalog = Catalog::default();
         for path in ["/api", "/apis"] {
             let mut call = Call::new("reading what the API server serves", Method::GET, path);
@@ -184,7 +207,8 @@ impl Discovery {
         }
         let catalog = Arc::new(catalog);
         tracing::debug!(kinds = catalog.kinds.len(), "read what the API server serves");
-        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some((catalog.clone(), Instant::now()));
+        *self.kept() = Kept { catalog: catalog.clone(), read: Some(began) };
+        self.renewed.notify_waiters();
         Ok(catalog)
     }
 }

@@ -94,7 +94,8 @@ impl LeaseFence {
         Self { api, options, shared, state, task }
     }
 
-    /// Who holds the lease, as last seen; receives every change.
+    /// Who holds the lease, as last seen; receives every change. For people and for finding the leader: it may lag
+    /// behind [`check`](WriteFence::check) by the time of one renewal.
     pub fn state(&self) -> watch::Receiver<LeaseState> {
         self.state.clone()
     }

@@ -132,7 +132,11 @@ impl Shared {
             Event::InitDone => {
                 state.whole = true;
                 let gone = std::mem::take(&mut state.unlisted);
-                gone.into_iter().fold(false, |changed, key| state.remove(&key) || changed)
+                let mut changed = false;
+                for key in gone {
+                    changed |= state.remove(&key);
+                }
+                changed
             }
             Event::Apply(object) => state.put(key(&object.metadata), keep(&object.metadata)),
             Event::Delete(object) => state.remove(&key(&object.metadata)),
@@ -264,5 +268,30 @@ impl LivePolicies for PolicyWatch {
 impl std::fmt::Debug for PolicyWatch {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("PolicyWatch").field("synced", &self.is_synced()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn object(annotations: Value, status_of: &str) -> ObjectMeta {
+        serde_json::from_value(json!({"namespace": "dev", "name": "web", "annotations": annotations,
+            "resourceVersion": status_of, "generation": 3}))
+        .unwrap()
+    }
+
+    #[test]
+    fn only_policies_make_a_change() {
+        let mut state = KindState::default();
+        let mut put = |object: &ObjectMeta| state.put(key(object), keep(object));
+        assert!(!put(&object(json!({"note": "1"}), "1")), "one without policies came");
+        assert!(!put(&object(json!({"note": "2"}), "2")), "another annotation, or a status");
+        assert!(put(&object(json!({"tagboat.dev/paused": "true"}), "3")));
+        assert!(!put(&object(json!({"tagboat.dev/paused": "true", "note": "3"}), "4")));
+        assert!(put(&object(json!({"tagboat.dev/paused": "false"}), "5")));
+        assert!(put(&object(json!({}), "6")));
+        assert!(!state.remove(&("dev".into(), "web".into())), "one without policies went");
     }
 }

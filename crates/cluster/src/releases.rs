@@ -191,6 +191,13 @@ fn status_patch(there: Option<&Value>, wanted: &Value, uid: &str) -> Value {
     json!({"metadata": {"uid": uid}, "status": status})
 }
 
+/// Whether a patch was refused because the object's UID is another one: custom resources answer so, and not with 409.
+fn is_another(error: &Error) -> bool {
+    error.refusal().is_some_and(|answer| {
+        answer.status == 422 && answer.causes.first().is_some_and(|cause| cause.field == "metadata.uid")
+    })
+}
+
 #[async_trait]
 impl ReleaseObjects for ReleaseWatch {
     fn all(&self) -> Option<Vec<ReleaseObject>> {
@@ -243,7 +250,14 @@ impl ReleaseObjects for ReleaseWatch {
         let call = Call::new(what.clone(), Method::PATCH, path)
             .query("fieldManager", FieldManager::Mirror.name())
             .body(Format::MergePatch, &patch);
-        let answer = self.shared.api.transport.send(call).await.map_err(Fault::from)?;
+        let answer = match self.shared.api.transport.send(call).await {
+            Ok(answer) => answer,
+            Err(error) if is_another(&error) => {
+                let reason = "it was removed, and another object has its name now".to_owned();
+                return Err(Error::Conflict { what, reason }.into());
+            }
+            Err(error) => return Err(error.into()),
+        };
         // The next comparison must not be made with the status from before, should the watch be late.
         let written = decode_value(id, answer.value)?;
         let mut state = self.shared.state.lock().unwrap_or_else(PoisonError::into_inner);

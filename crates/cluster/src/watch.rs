@@ -27,7 +27,7 @@ const FIRST_LIST: Duration = Duration::from_secs(90);
 const WATCH_SECONDS: u32 = 60;
 /// How soon, and how late, a kind that is not served is asked for again.
 const ABSENT_MIN: Duration = Duration::from_secs(2);
-const ABSENT_MAX: Duration = Duration::from_secs(60);
+const ABSENT_MAX: Duration = Duration::from_secs(30);
 
 /// Follows a kind and tells every event. Never returns.
 ///
@@ -55,7 +55,11 @@ pub(crate) async fn follow<K>(
                     }
                     Err(error) => tracing::debug!(kind, error = %error, "could not find out whether a kind is served"),
                 }
-                sleep(absent).await;
+                // Whoever installs the definition makes the catalog be read.
+                tokio::select! {
+                    () = sleep(absent) => {}
+                    () = api.discovery.renewed() => {}
+                }
                 absent = (absent * 2).min(ABSENT_MAX);
                 continue;
             }
@@ -81,7 +85,7 @@ pub(crate) async fn follow<K>(
                         tracing::warn!(kind, error = %chain(&error), "watching a kind failed; it is tried again");
                     }
                     if is_gone(&error) {
-                        api.discovery.invalidate();
+                        api.discovery.forget();
                         break;
                     }
                 }

@@ -1,5 +1,7 @@
 //! The adapter on a real API server, with real controllers and a node that runs no containers.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
+
 mod apply;
 mod inventory;
 mod lease;

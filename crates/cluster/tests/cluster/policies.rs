@@ -96,7 +96,7 @@ async fn a_namespace_speaks_for_what_is_in_it() {
 }
 
 #[tokio::test]
-async fn status_and_other_annotations_are_no_change() {
+async fn what_is_deleted_is_forgotten() {
     let bench = Bench::new("policy").await;
     let policies = watch(&bench).await;
     let id = WorkloadId::new(Some(&bench.namespace), "deployment", "web");
@@ -104,7 +104,6 @@ async fn status_and_other_annotations_are_no_change() {
     object["metadata"]["annotations"] = json!({"tagboat.dev/paused": "true"});
     bench.apply(&object).await;
     until(&policies, || policies.known(&id).is_some()).await;
-    bench.kubectl(&["annotate", "deployment", "web", "note=1"]).await;
     bench.kubectl(&["delete", "deployment", "web"]).await;
     until(&policies, || policies.known(&id).is_none()).await;
 }

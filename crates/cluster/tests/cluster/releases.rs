@@ -92,7 +92,7 @@ async fn releases_are_followed_and_their_status_is_written_once() {
 }
 
 #[tokio::test]
-async fn a_status_is_not_written_onto_another_object_of_the_same_name() {
+async fn a_status_for_nothing_is_refused() {
     let bench = Bench::new("release").await;
     bench.api.install_crds().await.unwrap();
     let releases = ReleaseWatch::start(bench.api.clone());
