@@ -43,7 +43,16 @@ impl Source {
     /// Reads the manifests of a revision, and begins a change for each image that a person set.
     async fn read(&mut self, head: &Head) -> Result<(), Fault> {
         let files = self.ports.git.files(&head.commit.revision, &self.settings.paths).await?;
-        let desired = Desired::read(&files, &mut self.parsed);
+        let mut desired = Desired::read(&files, &mut self.parsed);
+        for skipped in self.ports.git.skipped(&head.commit.revision, &self.settings.paths).await? {
+            desired.problems.push(Problem {
+                file: skipped.path,
+                line: 1,
+                column: 1,
+                severity: Severity::Error,
+                text: format!("the file was left out: {}", skipped.reason),
+            });
+        }
         if self.head.is_some() {
             self.begin_changes_of(&desired, head);
         }
