@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use anyhow::bail;
 
 use super::pins::{Pins, major_minor};
-use crate::packages;
+use crate::{packages, workspace};
 
 /// The components that may be the user's own.
 pub(crate) const NAMES: [&str; 3] = ["etcd", "kube-apiserver", "kubectl"];
@@ -21,7 +21,17 @@ pub(crate) fn find(name: &str, pins: &Pins) -> anyhow::Result<Option<PathBuf>> {
         return from_assets(Path::new(&folder), name).map(Some);
     }
     let pinned = major_minor(if name == "etcd" { &pins.etcd } else { &pins.kubernetes });
-    Ok(packages::find(name).filter(|path| pinned.is_some() && reported_version(path) == pinned))
+    Ok(packages::find(name).filter(|path| {
+        // Whoever has the built components in PATH, as the demo proposes, has not brought an own one.
+        !is_below(path, &workspace::components()) && pinned.is_some() && reported_version(path) == pinned
+    }))
+}
+
+fn is_below(path: &Path, folder: &Path) -> bool {
+    match (path.canonicalize(), folder.canonicalize()) {
+        (Ok(path), Ok(folder)) => path.starts_with(folder),
+        _ => false,
+    }
 }
 
 fn from_assets(folder: &Path, name: &str) -> anyhow::Result<PathBuf> {
@@ -67,6 +77,15 @@ mod tests {
         assert_eq!(reported_version(&program(folder.path(), "kubectl", "Client Version: v1.36.0")), Some((1, 36)));
         assert_eq!(reported_version(&program(folder.path(), "etcd", "etcd Version: 3.7.3")), Some((3, 7)));
         assert_eq!(reported_version(&program(folder.path(), "other", "no idea")), None);
+    }
+
+    #[test]
+    fn a_built_component_in_path_is_nobodys_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = program(folder.path(), "etcd", "");
+        assert!(is_below(&path, folder.path()));
+        let elsewhere = tempfile::tempdir().unwrap();
+        assert!(!is_below(&path, elsewhere.path()));
     }
 
     #[test]
