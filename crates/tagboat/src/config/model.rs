@@ -173,6 +173,12 @@ pub struct Host {
     /// A file with the password or token.
     #[serde(default)]
     pub password_file: Option<PathBuf>,
+    /// Hosts besides those of its own site to which this registry may send for a token.
+    #[serde(default)]
+    pub token_hosts: Vec<String>,
+    /// Whether manifests are fetched with GET, which Docker Hub counts as pulls. Default: everywhere but at Docker Hub.
+    #[serde(default)]
+    pub manifest_get: Option<bool>,
     /// Requests a second, at most.
     #[serde(default)]
     pub requests_per_second: Option<std::num::NonZeroU32>,

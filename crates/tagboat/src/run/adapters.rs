@@ -96,6 +96,8 @@ fn host(given: &Host) -> Result<HostConfig> {
     host.endpoint = given.endpoint.clone();
     host.plain_http = given.plain_http;
     host.ca_file = given.ca_file.clone();
+    host.token_hosts = given.token_hosts.clone();
+    host.manifest_get = given.manifest_get;
     host.username = given.username.clone();
     host.password = given.password_file.as_deref().map(secret).transpose()?;
     if let Some(rate) = given.requests_per_second {
