@@ -50,6 +50,6 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 /// Prints an error with its causes, on standard error.
 #[allow(clippy::print_stderr, reason = "this is where the command line speaks")]
-fn report(error: &anyhow::Error) {
+pub fn report(error: &anyhow::Error) {
     eprintln!("error: {error:#}");
 }

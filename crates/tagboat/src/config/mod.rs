@@ -36,13 +36,15 @@ pub fn parse(text: &str) -> Result<Config, Vec<String>> {
     let value: serde_json::Value = serde_saphyr::from_str(text).map_err(|error| vec![error.to_string()])?;
     let mut problems = keys::unknown(&value);
     // Unknown keys have been told with their nearest neighbour; what is left tells of wrong types and missing keys.
-    match serde_json::from_value::<Config>(keys::without_unknown(value)) {
+    match serde_path_to_error::deserialize::<_, Config>(keys::without_unknown(value)) {
         Ok(config) => {
             problems.extend(check::problems(&config));
             if problems.is_empty() { Ok(config) } else { Err(problems) }
         }
         Err(error) => {
-            problems.push(error.to_string());
+            let at = error.path().to_string();
+            let place = if at == "." { String::new() } else { format!("{at}: ") };
+            problems.push(format!("{place}{}", error.inner()));
             Err(problems)
         }
     }

@@ -6,6 +6,7 @@ mod controller;
 mod fence;
 mod logging;
 
+use crate::cli::report;
 use crate::config;
 use crate::exit::Exit;
 use anyhow::{Context, Result};
@@ -34,12 +35,18 @@ pub struct Arguments {
     check: bool,
 }
 
-/// Runs the command.
+/// Runs the command. A configuration that cannot be used is wrong usage: status 2, every problem on a line.
 ///
 /// # Errors
-/// The configuration cannot be used, or something that is needed from the start is missing.
+/// Something that is needed from the start is missing.
 pub fn run(arguments: &Arguments) -> Result<Exit> {
-    let config = config::read(&arguments.config)?;
+    let config = match config::read(&arguments.config) {
+        Ok(config) => config,
+        Err(error) => {
+            report(&error);
+            return Ok(Exit::Usage);
+        }
+    };
     if arguments.check {
         return Ok(Exit::Done);
     }
