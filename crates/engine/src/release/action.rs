@@ -5,6 +5,7 @@ use super::objects::{self, ObjectKey, Prepared};
 use super::plan::{self, Action};
 use super::record::{self, Draft, Inputs};
 use super::rendering;
+use super::report::Report;
 use super::{Desired, ReleasePorts};
 use crate::ports::{
     Apply, ChartArchive, Fault, FaultKind, FieldManager, HealthState, ObjectRef, ReleaseRecord, Rendered,
@@ -49,6 +50,8 @@ pub(super) struct Run<'a> {
     pub(super) inputs: &'a Inputs,
     pub(super) history: &'a [ReleaseRecord],
     pub(super) action: &'a Action,
+    /// What the status says once it has begun.
+    pub(super) begun: Report<'a>,
 }
 
 /// What is known before anything is changed.
@@ -64,6 +67,8 @@ impl Run<'_> {
     pub(super) async fn perform(&self) -> Result<Performed, Failed> {
         let mut performed = Performed { warnings: self.desired.warnings.clone(), ..Performed::default() };
         let prospect = self.prospect(&mut performed).await?;
+        // Only now: a release that cannot even begin keeps a status that does not change with every try.
+        self.begun.write(self.ports).await?;
         let mut record = self.begin(&prospect.rendered).await?;
         let outcome = self.release(&prospect, &mut record, &mut performed).await;
         self.finish(record, outcome).await?;

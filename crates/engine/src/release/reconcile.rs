@@ -22,6 +22,9 @@ use tagboat_manifest::{Ignore, Policies, WorkloadId};
 /// How often somebody else's unfinished operation is looked at.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
+const INSTALLING: [Phase; 2] = [Phase::ChartFetched, Phase::Installing];
+const UPGRADING: [Phase; 2] = [Phase::ChartFetched, Phase::Upgrading];
+
 /// What releases need of the world.
 #[derive(Clone)]
 #[allow(missing_docs, reason = "each is documented where it is declared")]
@@ -142,7 +145,7 @@ impl ReleaseReconciler {
             fault.text = format!("chart {name} {version} cannot be had: {}", fault.text);
             Failure::new(Stage::Chart, fault)
         })?;
-        let cluster = |fault| Failure { attempted: Some(chart.version.clone()), ..Failure::new(Stage::Cluster, fault) };
+        let cluster = |fault| Failure { attempted: Some(chart.version.clone()), ..Failure::new(stage_of(&fault), fault) };
         let history = ports.records.history(&desired.namespace, &desired.release).await.map_err(cluster)?;
         let inputs = Inputs::new(&chart.digest, &desired.values, &desired.namespace, &desired.release);
         let action = match plan::plan(&inputs, &history, desired.timeout, ports.clock.now()) {
@@ -184,21 +187,23 @@ impl ReleaseReconciler {
         action: &Action,
     ) -> Result<(ReleaseResult, Option<Duration>), Failure> {
         let ports = &self.ports;
-        let fails =
-            |stage| move |fault| Failure { attempted: Some(chart.version.clone()), ..Failure::new(stage, fault) };
+        let cluster =
+            |fault| Failure { attempted: Some(chart.version.clone()), ..Failure::new(stage_of(&fault), fault) };
         // Right before anything is written, the API server says what holds now.
-        let live = ports.policies.read(&workload(&desired.id)).await.map_err(fails(Stage::Cluster))?;
+        let live = ports.policies.read(&workload(&desired.id)).await.map_err(cluster)?;
         let Some(live) = live else { return Ok(skipped("it is gone; its release is left alone")) };
         if let Some(reason) = suspended(&live) {
             return Ok(skipped(reason));
         }
         let started = ports.clock.now();
-        let phase = if action.upgrade { Phase::Upgrading } else { Phase::Installing };
         let report = Report::new(object, desired).chart(&chart.version);
-        report.clone().phases(&[Phase::ChartFetched, phase]).write(ports).await.map_err(fails(Stage::Cluster))?;
-        let run = Run { ports, desired, chart, inputs, history, action };
+        let begun = report.clone().phases(if action.upgrade { &UPGRADING } else { &INSTALLING });
+        let run = Run { ports, desired, chart, inputs, history, action, begun };
         let performed = run.perform().await.map_err(|failed| Failure {
-            stage: if failed.fault.kind == FaultKind::Fenced { Stage::Cluster } else { Stage::Deploy },
+            stage: match stage_of(&failed.fault) {
+                Stage::Cluster if !failed.recorded || failed.fault.kind == FaultKind::Fenced => Stage::Cluster,
+                _ => Stage::Deploy,
+            },
             fault: failed.fault,
             revision: failed.recorded.then_some(action.revision),
             attempted: Some(chart.version.clone()),
@@ -206,7 +211,7 @@ impl ReleaseReconciler {
         for warning in &performed.warnings {
             tracing::warn!(release.name = desired.release, release.namespace = desired.namespace, "{warning}");
         }
-        report.succeeded().write(ports).await.map_err(fails(Stage::Cluster))?;
+        report.succeeded().write(ports).await.map_err(cluster)?;
         let recovered = self.attempts.succeeded(&object.id) || action.again;
         let duration = ports.clock.now().duration_since(started).try_into().unwrap_or_default();
         tracing::info!(
@@ -223,6 +228,8 @@ impl ReleaseReconciler {
             desired.chart.name,
             chart.version,
         );
+        let note = format!("managed release '{}' in namespace '{}' synchronized", desired.release, desired.namespace);
+        ports.cluster.event(&desired.id, false, "ReleaseSynced", &note).await;
         let released = Released {
             deployed: deployed(desired, chart, action.revision),
             upgrade: action.upgrade,
@@ -249,7 +256,11 @@ impl ReleaseReconciler {
             Stage::Deploy => Phase::DeployFailed,
             // Nothing is known to be wrong with the release itself.
             Stage::Cluster => {
-                tracing::debug!(release.object = %object.id, "release not looked at: {fault}");
+                if next.repeated || fault.kind == FaultKind::Fenced {
+                    tracing::debug!(release.object = %object.id, "release not looked at: {fault}");
+                } else {
+                    tracing::warn!(release.object = %object.id, "release not looked at: {fault}");
+                }
                 let failed = ReleaseFailure { stage, fault, repeated: next.repeated, revision };
                 return (ReleaseResult::Failed(failed), Some(next.wait));
             }
@@ -308,6 +319,11 @@ impl ReleaseReconciler {
         let fresh = self.busy.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone());
         fresh.then(|| Busy { reconciler: self, key })
     }
+}
+
+/// Where a failure belongs that came before anything was recorded: what passes by itself is not the release's own.
+fn stage_of(fault: &Fault) -> Stage {
+    if fault.is_transient() || fault.kind == FaultKind::Fenced { Stage::Cluster } else { Stage::Deploy }
 }
 
 fn skipped(reason: impl Into<String>) -> (ReleaseResult, Option<Duration>) {

@@ -242,7 +242,7 @@ async fn what_the_api_server_refuses_fails_the_release_and_the_next_try_takes_th
 async fn a_release_that_was_cut_off_is_taken_up_under_the_same_revision() {
     let world = World::start().await;
     world.declare("shop", json!({"replicas": 1})).await;
-    // Definition, status, record, one hook: then the lease is lost.
+    // The lease is lost in the midst of it.
     let outcome = world.reconcile(&world.reconciler_until(6), "shop").await;
     assert!(
         matches!(outcome.result, ReleaseResult::Failed(ref failure) if failure.stage == Stage::Cluster),
