@@ -307,3 +307,93 @@ async fn the_older_of_two_claims_to_a_release_wins() {
     assert!(message.contains("HelmRelease") && message.contains("/first"), "{message}");
     assert_eq!(world.get(&["deployment", "shop"]).await["spec"]["replicas"], 1);
 }
+
+#[tokio::test]
+async fn hooks_run_in_order_and_a_failed_one_stops_the_release() {
+    let world = World::start().await;
+    world.charts.publish_folder(&chart("hooked"), "0.1.0").await.unwrap();
+    let declare = async |values: Value| {
+        let source = json!({"repository": world::REPOSITORY, "name": "hooked", "version": "0.1.0"});
+        world
+            .declare_with("shop", json!({"chart": source, "releaseName": "shop", "timeout": 3, "values": values}))
+            .await;
+    };
+    declare(json!({})).await;
+    world.release(&world.reconciler(), "shop").await;
+    let first = world.get(&["configmap", "shop-first"]).await;
+    let second = world.get(&["configmap", "shop-second"]).await;
+    let version = |object: &Value| object["metadata"]["resourceVersion"].as_str().unwrap().parse::<u64>().unwrap();
+    assert!(version(&first) < version(&second), "lower weights run first");
+    assert!(version(&second) < version(&world.get(&["configmap", "shop"]).await), "pre-install is before the objects");
+    assert_eq!(world.get(&["jobs"]).await["items"], json!([]), "hook-succeeded removes what is done");
+    let hooks = world.cluster.helm(&["get", "hooks", "shop", "-n", &world.namespace]).await.unwrap();
+    assert!(hooks.contains("shop-migrate"), "{hooks}");
+
+    // A Pod that no node takes never ends.
+    declare(json!({"node": "none"})).await;
+    let outcome = world.reconcile(&world.reconciler(), "shop").await;
+    assert!(matches!(outcome.result, ReleaseResult::Failed(ref failure) if failure.revision == Some(2)), "{outcome:?}");
+    let message = world.condition("shop", "Deployed").await;
+    assert!(
+        message.contains("pre-upgrade hook hooked/templates/hooks.yaml failed") && message.contains("3 s"),
+        "{message}"
+    );
+    assert_eq!(world.history().await, ["1 deployed", "2 failed"]);
+    assert_eq!(world.get(&["configmap", "shop"]).await["data"]["node"], "any", "nothing was applied");
+
+    declare(json!({"node": "any", "more": 1})).await;
+    let released = world.release(&world.reconciler(), "shop").await;
+    assert_eq!((released.deployed.revision, released.upgrade), (3, true));
+    assert_eq!(world.history().await, ["1 superseded", "2 failed", "3 deployed"]);
+}
+
+#[tokio::test]
+async fn a_release_that_waits_is_done_when_its_objects_are_ready() {
+    let world = World::start().await;
+    world
+        .declare_with("shop", json!({"releaseName": "shop", "wait": true, "timeout": 60, "values": {"replicas": 2}}))
+        .await;
+    world.release(&world.reconciler(), "shop").await;
+    assert_eq!(world.get(&["deployment", "shop"]).await["status"]["readyReplicas"], 2);
+}
+
+#[tokio::test]
+async fn what_asks_to_be_kept_and_what_is_somebody_elses_stays_when_the_release_drops_it() {
+    let world = World::start().await;
+    world.charts.publish_folder(&chart("shrinking"), "0.1.0").await.unwrap();
+    let declare = async |full: bool| {
+        let source = json!({"repository": world::REPOSITORY, "name": "shrinking", "version": "0.1.0"});
+        let values = json!({"full": full});
+        world
+            .declare_with("shop", json!({"chart": source, "releaseName": "shop", "maxHistory": 2, "values": values}))
+            .await;
+    };
+    declare(true).await;
+    world.release(&world.reconciler(), "shop").await;
+    let disown = [
+        "-n",
+        &world.namespace,
+        "annotate",
+        "--overwrite",
+        "configmap",
+        "shop-handed-on",
+        "meta.helm.sh/release-name=other",
+    ];
+    world.cluster.kubectl(&disown).await.unwrap();
+    declare(false).await;
+    let released = world.release(&world.reconciler(), "shop").await;
+    let left = world.get(&["configmaps", "-l", "app=shrinking"]).await;
+    let names: Vec<&Value> = left["items"].as_array().unwrap().iter().map(|one| &one["metadata"]["name"]).collect();
+    assert_eq!(names, ["shop-handed-on", "shop-kept", "shop-stays"]);
+    assert_eq!(released.warnings.len(), 2, "{:?}", released.warnings);
+    declare(true).await;
+    let outcome = world.reconcile(&world.reconciler(), "shop").await;
+    assert!(matches!(outcome.result, ReleaseResult::Failed(_)), "what was handed on is not taken back: {outcome:?}");
+    declare(false).await;
+    world.cluster.kubectl(&["-n", &world.namespace, "delete", "configmap", "shop-handed-on"]).await.unwrap();
+    let unchanged = world.reconcile(&world.reconciler(), "shop").await;
+    assert!(matches!(unchanged.result, ReleaseResult::Unchanged(_)), "{unchanged:?}");
+    declare(true).await;
+    world.release(&world.reconciler(), "shop").await;
+    assert_eq!(world.history().await, ["2 superseded", "3 deployed"], "the history is as long as it may be");
+}
