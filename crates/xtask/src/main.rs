@@ -1,5 +1,6 @@
 //! The project's own commands. `cargo xtask --help` lists them.
 
+mod bench;
 mod cargo;
 mod components;
 mod demo;
@@ -8,7 +9,10 @@ mod generate;
 mod installation;
 mod packages;
 mod progress;
+mod soak;
 mod status;
+mod test;
+mod voice_infra;
 mod workspace;
 
 use std::process::ExitCode;
@@ -24,6 +28,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Measure on this machine what Tagboat promises
+    Bench(bench::Arguments),
     /// Build the pinned third-party servers and tools that tests and the demo run
     Components(components::Arguments),
     /// Show the whole way of an image on real servers, and stay up to be looked at
@@ -32,20 +38,25 @@ enum Command {
     Generate,
     /// Install the system packages that tests and the demo need
     Packages(packages::Arguments),
+    /// Run all tests several times, also those that take long
+    Soak(soak::Arguments),
+    /// Check formats, lints and documentation and run all tests, with everything that they need
+    Test(test::Arguments),
 }
 
 fn main() -> ExitCode {
+    let done = |()| ExitCode::SUCCESS;
     let result = match Arguments::parse().command {
-        Command::Components(arguments) => components::run(&arguments),
-        Command::Demo(arguments) => demo::run(&arguments),
-        Command::Generate => generate::run(),
-        Command::Packages(arguments) => packages::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments).map(done),
+        Command::Components(arguments) => components::run(&arguments).map(done),
+        Command::Demo(arguments) => demo::run(&arguments).map(done),
+        Command::Generate => generate::run().map(done),
+        Command::Packages(arguments) => packages::run(&arguments).map(done),
+        Command::Soak(arguments) => soak::run(&arguments),
+        Command::Test(arguments) => Ok(test::run(&arguments)),
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            progress::say(&format!("error: {error:#}"));
-            ExitCode::FAILURE
-        }
-    }
+    result.unwrap_or_else(|error| {
+        progress::say(&format!("error: {error:#}"));
+        ExitCode::FAILURE
+    })
 }

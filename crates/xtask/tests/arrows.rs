@@ -4,6 +4,8 @@
 //! use everything below it; adapters never use one another. Arrows bind normal and build dependencies; tests may use
 //! `testkit` besides.
 
+#![allow(clippy::expect_used, reason = "functions that tests share panic as tests do")]
+
 use cargo_metadata::{DependencyKind, MetadataCommand};
 use std::collections::{BTreeMap, BTreeSet};
 
