@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"runtime/debug"
 	"strings"
 	"text/template"
 
@@ -186,13 +187,22 @@ func capabilitiesOf(request *renderRequest) (*common.Capabilities, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the cluster's version %q is not one: %w", request.KubeVersion, err)
 	}
-	return &common.Capabilities{
-		KubeVersion: *version,
-		APIVersions: request.APIVersions,
-		HelmVersion: common.DefaultCapabilities.HelmVersion,
-	}, nil
+	capabilities := common.DefaultCapabilities.Copy()
+	capabilities.KubeVersion = *version
+	capabilities.APIVersions = request.APIVersions
+	// The library knows its version in full only where the helm program's own build told it.
+	capabilities.HelmVersion.Version = helmVersion()
+	return capabilities, nil
 }
 
+// helmVersion is the version of Helm's library, as the released program of that version gives it: v4.3.1.
 func helmVersion() string {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, module := range info.Deps {
+			if module.Path == "helm.sh/helm/v4" {
+				return module.Version
+			}
+		}
+	}
 	return common.DefaultCapabilities.HelmVersion.Version
 }

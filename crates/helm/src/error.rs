@@ -117,7 +117,9 @@ pub enum Error {
         reason: String,
     },
     /// An archive is not the one that the index promises.
-    #[error("{url} has the digest sha256:{found}, but the repository's index promises sha256:{promised}; it is not used")]
+    #[error(
+        "{url} has the digest sha256:{found}, but the repository's index promises sha256:{promised}; it is not used"
+    )]
     Digest {
         /// The archive.
         url: String,

@@ -1,5 +1,7 @@
 //! Rendering and records against the real `helm` on a real API server.
 
+#![allow(clippy::unwrap_used, reason = "a test's helpers panic as the test does")]
+
 mod support;
 
 use serde_json::{Value, json};
@@ -30,10 +32,12 @@ async fn install(values: Value) -> Installed {
     let chart = package("storefront", "1.4.0", folder.path());
     let file = folder.path().join("values.json");
     std::fs::write(&file, values.to_string()).unwrap();
-    cluster.kubectl(&["-n", &namespace, "create", "configmap", "seen-by-lookup", "--from-literal=number=7"]).await.unwrap();
+    cluster
+        .kubectl(&["-n", &namespace, "create", "configmap", "seen-by-lookup", "--from-literal=number=7"])
+        .await
+        .unwrap();
     cluster.kubectl(&["-n", &namespace, "create", "secret", "generic", "listed"]).await.unwrap();
-    let arguments =
-        ["install", "shop", chart.to_str().unwrap(), "-n", &namespace, "--values", file.to_str().unwrap()];
+    let arguments = ["install", "shop", chart.to_str().unwrap(), "-n", &namespace, "--values", file.to_str().unwrap()];
     cluster.helm(&arguments).await.unwrap();
     Installed { namespace, client: cluster.client().await.unwrap(), chart, values, _folder: folder }
 }
@@ -105,7 +109,8 @@ async fn helms_record_is_read_and_written_back_for_helm_to_read() {
     assert_eq!((&listed[0]["revision"], &listed[0]["status"]), (&json!("2"), &json!("deployed")));
     assert_eq!(listed[0]["chart"], "storefront-1.4.0");
     let history: Value =
-        serde_json::from_str(&cluster.helm(&["history", "shop", "-n", namespace, "-o", "json"]).await.unwrap()).unwrap();
+        serde_json::from_str(&cluster.helm(&["history", "shop", "-n", namespace, "-o", "json"]).await.unwrap())
+            .unwrap();
     assert_eq!((&history[0]["status"], &history[1]["description"]), (&json!("superseded"), &json!("Upgrade complete")));
     let manifest = cluster.helm(&["get", "manifest", "shop", "-n", namespace]).await.unwrap();
     assert_eq!(manifest.trim(), first.body["manifest"].as_str().unwrap().trim());

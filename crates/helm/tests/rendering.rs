@@ -1,5 +1,7 @@
 //! The renderer against the real `helm template`, and its limits.
 
+#![allow(clippy::unwrap_used, reason = "a test's helpers panic as the test does")]
+
 mod support;
 
 use serde_json::{Value, json};
@@ -76,7 +78,10 @@ async fn a_rendering_comes_apart_into_what_a_release_needs() {
     assert_eq!(rendered.crds.len(), 1);
     assert_eq!(rendered.crds[0].source, "storefront/crds/widgets.yaml");
     let job = rendered.hooks.iter().find(|hook| hook.kind == "Job").unwrap();
-    assert_eq!((job.weight, job.events.as_slice()), (5, ["pre-install".to_owned(), "pre-upgrade".to_owned()].as_slice()));
+    assert_eq!(
+        (job.weight, job.events.as_slice()),
+        (5, ["pre-install".to_owned(), "pre-upgrade".to_owned()].as_slice())
+    );
     assert_eq!(job.delete_policies, ["before-hook-creation", "hook-succeeded"]);
     assert_eq!(job.object["metadata"]["name"], "shop-migrate");
     assert_eq!(rendered.chart["metadata"]["version"], "1.4.0");

@@ -1,5 +1,7 @@
 //! Charts from a real repository over HTTP: what is asked for, kept, refused and told.
 
+#![allow(clippy::unwrap_used, reason = "a test's helpers panic as the test does")]
+
 mod support;
 
 use std::path::Path;

@@ -145,7 +145,8 @@ impl ReleaseReconciler {
             fault.text = format!("chart {name} {version} cannot be had: {}", fault.text);
             Failure::new(Stage::Chart, fault)
         })?;
-        let cluster = |fault| Failure { attempted: Some(chart.version.clone()), ..Failure::new(stage_of(&fault), fault) };
+        let cluster =
+            |fault| Failure { attempted: Some(chart.version.clone()), ..Failure::new(stage_of(&fault), fault) };
         let history = ports.records.history(&desired.namespace, &desired.release).await.map_err(cluster)?;
         let inputs = Inputs::new(&chart.digest, &desired.values, &desired.namespace, &desired.release);
         let action = match plan::plan(&inputs, &history, desired.timeout, ports.clock.now()) {
@@ -301,17 +302,17 @@ impl ReleaseReconciler {
                 .and_then(|release| release.metadata.creation_timestamp.as_ref().map(|time| time.0));
             (created, object.id.clone())
         };
-        let all = self.ports.objects.all().unwrap_or_default();
-        let mut rivals: Vec<&ReleaseObject> = all
-            .iter()
-            .filter(|other| other.id != object.id && age(other) < age(object))
-            .filter(|other| {
-                Desired::of(other)
-                    .is_ok_and(|other| (&other.namespace, &other.release) == (&desired.namespace, &desired.release))
+        let claims = |other: &ReleaseObject| {
+            let namespace = other.id.namespace.as_deref().unwrap_or_default();
+            other.object.as_ref().is_ok_and(|release| {
+                release.metadata.deletion_timestamp.is_none()
+                    && release.spec.target_namespace(namespace) == desired.namespace
+                    && release.spec.release_name(namespace, &other.id.name) == desired.release
             })
-            .collect();
-        rivals.sort_by_key(|other| age(other));
-        rivals.first().map(|other| other.id.to_string())
+        };
+        let all = self.ports.objects.all().unwrap_or_default();
+        let rivals = all.iter().filter(|other| other.id != object.id && claims(other) && age(other) < age(object));
+        rivals.min_by_key(|other| age(other)).map(|other| other.id.to_string())
     }
 
     fn claim(&self, desired: &Desired) -> Option<Busy<'_>> {

@@ -211,7 +211,8 @@ mod tests {
         use std::fmt::Write;
         let mut text = "entries:\n".to_owned();
         for n in 0..20_000 {
-            writeln!(text, "  c{n}:\n  - version: 1.0.0\n    urls:\n    - c{n}-1.0.0.tgz\n    description: of {n}").unwrap();
+            writeln!(text, "  c{n}:\n  - version: 1.0.0\n    urls:\n    - c{n}-1.0.0.tgz\n    description: of {n}")
+                .unwrap();
         }
         assert_eq!(read_text(&text, "c19999").unwrap()[0].url, "c19999-1.0.0.tgz");
     }

@@ -103,10 +103,9 @@ impl ChartRepositories {
 
     async fn chart(&self, request: &ChartRequest) -> Result<ChartArchive, Fault> {
         let base = self.locations.repository(&request.repository)?;
-        let index_url = base.join("index.yaml").map_err(|error| Error::RepositoryUrl {
-            url: location::shown(&base),
-            reason: error.to_string(),
-        })?;
+        let index_url = base
+            .join("index.yaml")
+            .map_err(|error| Error::RepositoryUrl { url: location::shown(&base), reason: error.to_string() })?;
         let repository = Arc::clone(self.repositories.lock().await.entry(index_url.clone()).or_default());
         let mut repository = repository.lock().await;
         let fault = self.refresh(&mut repository, &index_url).await;
@@ -126,7 +125,8 @@ impl ChartRepositories {
     async fn refresh(&self, repository: &mut Repository, url: &Url) -> Option<Fault> {
         if let Some((at, fault)) = &repository.asked {
             // A repository that fails is asked again sooner, but never once for each of its releases.
-            let wait = if fault.is_some() { self.options.refresh.min(Duration::from_secs(20)) } else { self.options.refresh };
+            let wait =
+                if fault.is_some() { self.options.refresh.min(Duration::from_secs(20)) } else { self.options.refresh };
             if at.elapsed() < wait {
                 return fault.clone();
             }
@@ -170,12 +170,13 @@ impl ChartRepositories {
         if entries.is_empty() {
             return Err(Error::ChartNotFound { url: shown, chart: request.name.clone() }.into());
         }
-        let entry = version::choose(&entries, &request.name, &request.version)?.ok_or_else(|| Error::VersionNotFound {
-            url: shown,
-            chart: request.name.clone(),
-            version: request.version.clone(),
-            newest: version::newest(&entries, 3),
-        })?;
+        let entry =
+            version::choose(&entries, &request.name, &request.version)?.ok_or_else(|| Error::VersionNotFound {
+                url: shown,
+                chart: request.name.clone(),
+                version: request.version.clone(),
+                newest: version::newest(&entries, 3),
+            })?;
         let key = format!("{index_url} {} {}", request.name, entry.version);
         if let Some((path, digest)) = self.archives.get(&key, entry.digest.as_deref()) {
             return Ok(ChartArchive { path, digest, version: entry.version.clone() });
@@ -193,7 +194,10 @@ impl ChartRepositories {
         let none = index::Validators::default();
         let fetched = self.http.download(&url, access, &none, &part, ARCHIVE_LIMIT, "chart").await?;
         let Fetched::New { sha256, .. } = fetched else {
-            return Err(Fault::new(tagboat_engine::ports::FaultKind::Incomplete, format!("{} is empty", location::shown(&url))));
+            return Err(Fault::new(
+                tagboat_engine::ports::FaultKind::Incomplete,
+                format!("{} is empty", location::shown(&url)),
+            ));
         };
         if let Some(promised) = entry.digest.as_deref().filter(|promised| !promised.eq_ignore_ascii_case(&sha256)) {
             let _ = std::fs::remove_file(&part);
