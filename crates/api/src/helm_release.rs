@@ -134,10 +134,10 @@ pub struct SecretReference {
 pub struct ValuesFromSource {
     /// A key of a ConfigMap.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub config_map_key_ref: Option<ConfigMapKeyRef>,
+    pub config_map_key_ref: Option<KeyRef>,
     /// A key of a Secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub secret_key_ref: Option<SecretKeyRef>,
+    pub secret_key_ref: Option<KeyRef>,
     /// A URL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external_source_ref: Option<ExternalSourceRef>,
@@ -146,26 +146,10 @@ pub struct ValuesFromSource {
     pub chart_file_ref: Option<ChartFileRef>,
 }
 
-/// A key of a ConfigMap that holds YAML.
+/// A key of a ConfigMap or Secret that holds YAML.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct ConfigMapKeyRef {
-    /// The ConfigMap's name.
-    pub name: String,
-    /// Its namespace. Default: the HelmRelease's own.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub namespace: Option<String>,
-    /// The key. Default: `values.yaml`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub key: Option<String>,
-    /// Whether it may be missing.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub optional: Option<bool>,
-}
-
-/// A key of a Secret that holds YAML.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct SecretKeyRef {
-    /// The Secret's name.
+pub struct KeyRef {
+    /// The object's name.
     pub name: String,
     /// Its namespace. Default: the HelmRelease's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -8,9 +8,9 @@ pub mod annotations;
 mod helm_release;
 
 pub use helm_release::{
-    ChartFileRef, ChartSourceSpec, ConditionType, ConfigMapKeyRef, ExternalSourceRef, HelmRelease,
-    HelmReleaseCondition, HelmReleasePhase, HelmReleaseSpec, HelmReleaseStatus, LocalReference, RollbackSpec,
-    SecretKeyRef, SecretReference, TestSpec, ValuesFromSource,
+    ChartFileRef, ChartSourceSpec, ConditionType, ExternalSourceRef, HelmRelease, HelmReleaseCondition,
+    HelmReleasePhase, HelmReleaseSpec, HelmReleaseStatus, KeyRef, LocalReference, RollbackSpec, SecretReference,
+    TestSpec, ValuesFromSource,
 };
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
