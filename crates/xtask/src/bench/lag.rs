@@ -12,6 +12,7 @@ use tagboat_testkit::{Cluster, Controller};
 
 use super::report::Figure;
 use crate::installation::{Pace, Servers};
+use crate::progress::say;
 use crate::{example, status};
 
 const LIMIT: Duration = Duration::from_secs(120);
@@ -36,7 +37,7 @@ pub(super) async fn measure(binary: &Path, rounds: u32) -> anyhow::Result<Vec<Fi
     let servers = Servers::start(cluster).await?;
     let controller = servers.controller(binary, "tagboat", PACE).await?;
     let result = all_rounds(&servers, &controller, rounds).await;
-    result.map_err(|error| error.context(format!("the end of tagboat's log:\n{}", controller.log_tail())))
+    result.inspect_err(|_| say(&format!("\nthe end of tagboat's log:\n{}", controller.log_tail().trim_end())))
 }
 
 async fn all_rounds(servers: &Servers, controller: &Controller, rounds: u32) -> anyhow::Result<Vec<Figure>> {

@@ -13,6 +13,7 @@ use tagboat_testkit::{AuditEntry, Cluster, Controller, ImageSpec};
 
 use super::report::Figure;
 use crate::installation::{Pace, Servers};
+use crate::progress::say;
 use crate::{example, status, voice_infra, workspace};
 
 const LIMIT: Duration = Duration::from_secs(180);
@@ -44,7 +45,7 @@ pub(super) async fn measure(binary: &Path) -> anyhow::Result<Vec<Figure>> {
         .await
         .context("starting tagboat")?;
     let result = figures(&servers, &controller, what).await;
-    result.map_err(|error| error.context(format!("the end of tagboat's log:\n{}", controller.log_tail())))
+    result.inspect_err(|_| say(&format!("\nthe end of tagboat's log:\n{}", controller.log_tail().trim_end())))
 }
 
 /// Seeds the servers with the first user's repository, and gives the configuration for it.

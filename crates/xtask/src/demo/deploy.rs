@@ -22,7 +22,9 @@ pub(super) async fn follow(stage: &Stage, environment: &str, tag: &str) -> anyho
     let last = stage.last_step();
     let item = status::until(&stage.controller, &format!("{workload} runs {tag}"), LIMIT, |found| {
         let item = status::item(found, &workload)?;
-        (status::changes_to(item, tag) && status::step(item, last).is_some()).then(|| item.clone())
+        // A release may be done before the pass of the mirror that began it says that it has ended.
+        let complete = steps_to(last).all(|step| status::step(item, step).is_some());
+        (status::changes_to(item, tag) && complete).then(|| item.clone())
     })
     .await?;
     output(&timeline(&item, last)?);
@@ -37,14 +39,17 @@ pub(super) async fn follow(stage: &Stage, environment: &str, tag: &str) -> anyho
 fn timeline(item: &Value, last: &str) -> anyhow::Result<String> {
     let pushed = status::step(item, STEPS[0]).context("the timeline has no time of the push")?;
     let mut lines = Vec::new();
-    for step in STEPS {
+    for step in steps_to(last) {
         let time = status::step(item, step).with_context(|| format!("the timeline has no {step:?}"))?;
         lines.push(line(step, pushed, time));
-        if step == last {
-            break;
-        }
     }
     Ok(lines.join("\n"))
+}
+
+/// The steps up to this one.
+fn steps_to(last: &str) -> impl Iterator<Item = &'static str> {
+    let count = STEPS.iter().position(|step| *step == last).map_or(STEPS.len(), |place| place + 1);
+    STEPS.into_iter().take(count)
 }
 
 fn line(step: &str, pushed: Timestamp, time: Timestamp) -> String {

@@ -17,7 +17,7 @@ use tagboat_testkit::{Cluster, Controller};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::installation::{Pace, Servers};
-use crate::progress::Step;
+use crate::progress::{Step, say};
 use crate::{cargo, components, example, packages, status};
 use own_cluster::OwnCluster;
 use tell::tell;
@@ -113,8 +113,8 @@ async fn show(
         () = interrupt.wait() => Err(anyhow::anyhow!("interrupted")),
     };
     if let Err(error) = told {
-        let log = stage.controller.log_tail();
-        return Err(error.context(format!("the demo stopped; the end of tagboat's log:\n{log}")));
+        say(&format!("\nthe end of tagboat's log:\n{}", stage.controller.log_tail().trim_end()));
+        return Err(error);
     }
     if !arguments.exit {
         closing::addresses(&stage);
