@@ -220,6 +220,7 @@ fn history(states: &[(&str, String)]) -> PathHistory {
             path: "web.yaml".to_owned(),
             before: before.clone(),
             after: Some(after.clone()),
+            merged: Vec::new(),
         });
         before = Some(after);
     }

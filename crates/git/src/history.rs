@@ -14,6 +14,9 @@ const SIMILARITY: u16 = 50;
 /// Beyond this many added or removed files in one commit, only exact renames are looked for.
 const SIMILARITY_FILES: usize = 400;
 
+/// How many of the commits that one merge brought are looked at.
+const MERGED_COMMITS: usize = 1_000;
+
 /// Walks from `from` to the root and tells each commit in which the file's bytes differ from its first parent's.
 ///
 /// Where the file was renamed (and perhaps changed) the walk goes on with its old name; a rename that left the bytes
@@ -167,7 +170,36 @@ impl Walk<'_> {
     ) -> Result<PathChange, Error> {
         let after = after.map(|id| self.bytes(id, path)).transpose()?;
         let before = before.map(|id| self.bytes(id, path)).transpose()?;
-        Ok(PathChange { commit: commit::meta(commit), path: path.to_owned(), before, after })
+        let merged = if commit.parent_count() > 1 { self.merged(commit, path)? } else { Vec::new() };
+        Ok(PathChange { commit: commit::meta(commit), path: path.to_owned(), before, after, merged })
+    }
+
+    /// The commits that a merge brought onto the branch and that changed the file, newest first. What cannot be walked (a
+    /// shallow clone's edge) is left out: the change is then the merge's own.
+    fn merged(&mut self, merge: &git2::Commit<'_>, path: &str) -> Result<Vec<PathChange>, Error> {
+        let Ok(mut walk) = self.repo.revwalk() else { return Ok(Vec::new()) };
+        let ready = walk
+            .set_sorting(git2::Sort::TOPOLOGICAL | git2::Sort::TIME)
+            .and_then(|()| merge.parent_ids().skip(1).try_for_each(|id| walk.push(id)))
+            .and_then(|()| merge.parent_id(0).and_then(|id| walk.hide(id)));
+        if ready.is_err() {
+            return Ok(Vec::new());
+        }
+        let mut changes = Vec::new();
+        for id in walk.take(MERGED_COMMITS) {
+            let Ok(commit) = id.and_then(|id| self.repo.find_commit(id)) else { break };
+            // What a merge within them did is what its own parents did.
+            if commit.parent_count() != 1 {
+                continue;
+            }
+            let Ok(parent) = commit.parent(0) else { break };
+            let after = self.trace(commit.tree_id(), path, None)?;
+            let before = self.trace(parent.tree_id(), path, Some(&after))?;
+            if after.file() != before.file() {
+                changes.push(self.change(&commit, path, before.file(), after.file())?);
+            }
+        }
+        Ok(changes)
     }
 
     fn bytes(&mut self, id: Oid, path: &str) -> Result<Bytes, Error> {

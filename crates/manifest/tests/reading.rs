@@ -68,7 +68,9 @@ fn a_file_that_says_nothing_is_not_a_problem(#[case] text: &str) {
     "apps/web.yaml:5:3: document 1, items[1] has no metadata.name"
 )]
 #[case("a: b: c\n", "apps/web.yaml:1:5: ")]
-#[case("a:\n\t- b\n", "tab used for indent")]
+#[case("a:\n\t- b\n", "apps/web.yaml:2:1: tab used for indent")]
+#[case("a: b\n\tc: d\n", "apps/web.yaml:2:1: tab used for indent")]
+#[case("a:\n  b: c\n  \td: e\n", "apps/web.yaml:3:3: ")]
 #[case("a: *b\n", "apps/web.yaml:1:4: ")]
 #[case("a: &a [*a]\n", "apps/web.yaml:1:8: the alias names the collection that it is in, which begins at line 1")]
 #[case("{{- if .Values.web }}\nkind: A\n{{- end }}\n", "looks like a Helm template; not a manifest")]

@@ -33,7 +33,7 @@ pub struct Arguments {
 #[allow(clippy::print_stderr, reason = "this is where the command speaks")]
 pub fn run(arguments: &Arguments) -> Result<Exit> {
     let path = &arguments.file;
-    let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let bytes = offline::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     let text = String::from_utf8(bytes)
         .map_err(|error| anyhow::anyhow!("not valid UTF-8 at byte {}", error.utf8_error().valid_up_to()))
         .with_context(|| format!("{} was not changed", path.display()))?;

@@ -2,7 +2,6 @@ use super::Decision;
 use super::line::LineHistory;
 use super::reason::Reason;
 use crate::policy::Effective;
-use std::cmp::Ordering;
 use tagboat_image::{Candidate, Filter, Reference, compare};
 use tagboat_manifest::{Container, Workload};
 
@@ -56,16 +55,16 @@ pub fn decide(image: &Image<'_>) -> Decision {
 /// The reason, with the candidate where the image moves.
 fn choose(image: &Image<'_>) -> Result<(Reason, Option<Candidate>), Reason> {
     image.policies.held()?;
-    if let Some(problem) = image.workload.blocked_by() {
-        return Err(Reason::InvalidPolicy { text: format!("{}: {}", problem.key, problem.text) });
-    }
-    let current =
-        image.container.current.as_ref().map_err(|problem| Reason::UnsupportedImage { text: problem.to_string() })?;
     let filter = image
         .workload
         .policies
         .filter_for(&image.container.name)
         .map_err(|error| Reason::InvalidFilter { text: error.to_string() })?;
+    if let Some(problem) = image.workload.blocked_by() {
+        return Err(Reason::InvalidPolicy { text: format!("{}: {}", problem.key, problem.text) });
+    }
+    let current =
+        image.container.current.as_ref().map_err(|problem| Reason::UnsupportedImage { text: problem.to_string() })?;
     let candidates = match image.tags {
         Tags::Complete(candidates) => candidates,
         Tags::Incomplete(text) => return Err(Reason::Incomplete { text: text.clone() }),
@@ -86,13 +85,16 @@ fn choose(image: &Image<'_>) -> Result<(Reason, Option<Candidate>), Reason> {
         let newest = candidates.iter().min_by(|a, b| compare(&Filter::any(), a, b)).map(|newest| newest.tag.clone());
         return Err(Reason::NoMatch { filter: filter.to_string(), seen: candidates.len(), newest });
     }
+    if matching.iter().all(|candidate| candidate.tag == *current_tag) {
+        return Err(Reason::Newest { filter: filter.to_string(), matching: matching.len(), seen: candidates.len() });
+    }
     let orderable = |candidate: &&Candidate| filter.is_ordered_by_version() || candidate.time().is_some();
     let mut ordered: Vec<&Candidate> = matching.iter().copied().filter(orderable).collect();
     if ordered.is_empty() {
         return Err(Reason::NoTimes { filter: filter.to_string(), matching: matching.len() });
     }
     ordered.sort_by(|a, b| compare(&filter, a, b));
-    let stands = Standing { filter: &filter, current, history: image.history };
+    let stands = Standing { filter: &filter, current, candidates, history: image.history };
     let listed = candidates.iter().find(|candidate| candidate.tag == *current_tag);
     let newer = stands.newer_than_current(&ordered, listed);
     let nothing_better = || match ordered.first() {
@@ -104,7 +106,10 @@ fn choose(image: &Image<'_>) -> Result<(Reason, Option<Candidate>), Reason> {
     let Some(best) = newer.first().copied() else { return Err(nothing_better()) };
     let Some(chosen) = newer.iter().copied().find(|candidate| stands.allowed_by_pin(candidate)) else {
         return Err(match image.history.and_then(|history| history.pin.clone()) {
-            Some(pin) => Reason::Pinned { pin, instead_of: best.tag.clone() },
+            Some(pin) => {
+                let stood = stands.has_stood(best);
+                Reason::Pinned { pin, instead_of: best.tag.clone(), stood }
+            }
             None => nothing_better(),
         });
     };
@@ -127,6 +132,7 @@ fn choose(image: &Image<'_>) -> Result<(Reason, Option<Candidate>), Reason> {
 struct Standing<'a> {
     filter: &'a Filter,
     current: &'a Reference,
+    candidates: &'a [Candidate],
     history: Option<&'a LineHistory>,
 }
 
@@ -139,28 +145,43 @@ impl Standing<'_> {
             // The filter was changed, or automation was turned on: the newest match is what that asked for.
             return others.collect();
         }
-        match listed {
-            Some(listed) if self.filter.is_ordered_by_version() || listed.time().is_some() => others
-                .filter(|candidate| compare(self.filter, candidate, listed) == Ordering::Less)
-                .filter(|candidate| candidate.digest.is_none() || candidate.digest != listed.digest)
-                .collect(),
+        let same_image = |candidate: &Candidate| {
+            candidate.digest.is_some() && candidate.digest == listed.and_then(|listed| listed.digest.clone())
+        };
+        let others = others.filter(|candidate| !same_image(candidate));
+        if self.filter.is_ordered_by_version() {
+            // A version says by itself what it is higher than, be it gone from the registry or not.
+            return others.filter(|it| Filter::is_higher_version(&it.tag, tag)).collect();
+        }
+        match listed.and_then(Candidate::time) {
+            // What is as old is not newer.
+            Some(time) => others.filter(|candidate| candidate.time() > Some(time)).collect(),
             // Gone from the registry, or without a time there: what was pushed after it was set is newer. Where nothing
             // tells when that was (no history), the newest match is taken.
-            _ => {
+            None => {
                 let set = self.history.and_then(|history| history.set);
-                let later =
-                    |candidate: &&Candidate| set.is_none_or(|set| candidate.time().is_some_and(|time| time > set));
-                others.filter(later).collect()
+                others.filter(|candidate| set.is_none_or(|set| candidate.time() > Some(set))).collect()
             }
         }
     }
 
     /// Whether a pin, if there is one, lets a candidate through: pushed after it, and never on this line before (D5).
     fn allowed_by_pin(&self, candidate: &Candidate) -> bool {
-        let Some(history) = self.history else { return true };
-        let Some(pin) = &history.pin else { return true };
-        candidate.time().is_some_and(|time| time > pin.since)
-            && !history.stood_tags.contains(&candidate.tag)
-            && candidate.digest.as_ref().is_none_or(|digest| !history.stood_digests.contains(digest))
+        let Some(pin) = self.history.and_then(|history| history.pin.as_ref()) else { return true };
+        candidate.time().is_some_and(|time| time > pin.since) && !self.has_stood(candidate)
+    }
+
+    /// Whether a candidate, by name or digest, has been on this line before.
+    fn has_stood(&self, candidate: &Candidate) -> bool {
+        let Some(history) = self.history else { return false };
+        let Some(digest) = &candidate.digest else { return history.stood_tags.contains(&candidate.tag) };
+        // A tag that stood here says which image that was, unless it was pushed again since.
+        let since = history.pin.as_ref().map(|pin| pin.since);
+        let was_then = |other: &Candidate| {
+            other.digest.as_ref() == Some(digest) && other.time() <= since && history.stood_tags.contains(&other.tag)
+        };
+        history.stood_tags.contains(&candidate.tag)
+            || history.stood_digests.contains(digest)
+            || self.candidates.iter().any(was_then)
     }
 }

@@ -67,7 +67,7 @@ pub enum Reason {
         /// How many tags there are.
         seen: usize,
     },
-    /// The registry has only older tags than the current one.
+    /// The registry has no tag that is newer than the current one, which is not the first in order.
     OnlyOlder {
         /// The filter.
         filter: String,
@@ -91,6 +91,8 @@ pub enum Reason {
         pin: Pin,
         /// What would have been taken otherwise.
         instead_of: Tag,
+        /// Whether that has been on this line before; else it is older than the pin.
+        stood: bool,
     },
     /// `fluxcd.io/locked`.
     Locked {
@@ -210,20 +212,27 @@ impl fmt::Display for Reason {
                 write!(f, "runs the newest of {matching} tags that match {filter} ({seen} seen)")
             }
             Self::OnlyOlder { filter, newest } => {
-                write!(f, "the newest tag that matches {filter} is {newest}, which is older than the current one")
+                write!(f, "the newest tag that matches {filter} is {newest}, which is not newer than the current one")
             }
             Self::NoMatch { filter, seen, newest } => {
                 write!(f, "no tag of {seen} matches {filter}")?;
-                newest.as_ref().map_or(Ok(()), |newest| write!(f, "; newest is {newest}"))
+                newest.as_ref().map_or(Ok(()), |newest| write!(f, "; newest is {newest}"))?;
+                // The commonest slip: `stage-` for `stage-*`.
+                match filter.strip_prefix("glob:") {
+                    Some(name) if !name.contains('*') => {
+                        write!(f, "; without a `*` it matches the tag {name:?} alone: was {name}* meant?")
+                    }
+                    _ => Ok(()),
+                }
             }
             Self::NotAutomated => f.write_str("automation is off: no annotation fluxcd.io/automated: \"true\""),
-            Self::Pinned { pin, instead_of } => write!(
+            Self::Pinned { pin, instead_of, stood } => write!(
                 f,
-                "{} set this tag by hand in {} at {}; {instead_of} is not newer than that, so the next tag that is \
-                 pushed will be taken",
+                "{} set this tag by hand in {} at {}; {instead_of} {}, so the next new tag that is pushed will be taken",
                 pin.by,
                 pin.revision.short(),
                 pin.since,
+                if *stood { "has been here before" } else { "was not pushed after that" },
             ),
             Self::Locked { user, message, live } => {
                 f.write_str("locked by the annotation fluxcd.io/locked: \"true\"")?;

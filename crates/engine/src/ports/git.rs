@@ -106,6 +106,9 @@ pub struct PathChange {
     pub before: Option<Bytes>,
     /// The bytes in the commit; `None` where the file was removed.
     pub after: Option<Bytes>,
+    /// For a merge, the merged commits that changed the file, newest first: they tell whose change it is. Empty for any
+    /// other commit, and in these.
+    pub merged: Vec<Self>,
 }
 
 /// The history of one file along first parents, newest first.

@@ -105,6 +105,15 @@ impl Filter {
         }
     }
 
+    /// Whether one tag is a higher version than another; `1.10.0` is no higher than `1.10`.
+    #[must_use]
+    pub fn is_higher_version(tag: &Tag, than: &Tag) -> bool {
+        match (Version::parse(tag.as_str()), Version::parse(than.as_str())) {
+            (Some(version), Some(than)) => version.cmp(&than) == Ordering::Greater,
+            (version, than) => version.is_some() && than.is_none(),
+        }
+    }
+
     /// Whether this is the filter that matches everything.
     #[must_use]
     pub fn is_any(&self) -> bool {

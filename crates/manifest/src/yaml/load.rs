@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError, Span};
 
 use super::scalar::key_text;
-use super::{Document, DuplicateKey, Fault, Kind, MAX_DEPTH, Node, NodeId, Style, Tag, line_at};
+use super::{Document, DuplicateKey, Fault, Kind, MAX_DEPTH, Node, NodeId, Style, Tag};
 
 /// Reads a stream of documents. A document that does not parse is an `Err`; the others are not touched by it.
 pub(crate) fn load(text: &str) -> Vec<Result<Document<'_>, Fault>> {
@@ -237,17 +237,38 @@ fn fault_at(span: &Span, text: String) -> Fault {
 fn describe(text: &str, error: &ScanError) -> Fault {
     let mark = error.marker();
     let at = mark.byte_offset().unwrap_or_default();
-    let line = line_at(text, at);
-    let indent = &line[..line.len() - line.trim_start().len()];
-    let mut reason = match error.kind() {
-        ErrorKind::RecursionLimitExceeded => too_deep(),
+    let (line, column) = (mark.line().max(1), mark.col() + 1);
+    let reason = match error.kind() {
+        ErrorKind::RecursionLimitExceeded => return Fault { at, line, column, text: too_deep() },
         ErrorKind::TabNotAllowed | ErrorKind::TabInBlockIndentation | ErrorKind::TabInIndentation => {
             "tab used for indent; YAML is indented with spaces".to_owned()
         }
         _ => error.info(),
     };
-    if indent.contains('\t') && !reason.contains("tab") {
-        reason.push_str("; this line has a tab in its indent, YAML is indented with spaces");
+    let about_tabs = reason.contains("tab");
+    match tab_from(text, at, line).filter(|(_, tab_line, _)| about_tabs || *tab_line == line) {
+        Some((at, line, column)) if about_tabs => {
+            Fault { at, line, column, text: "tab used for indent; YAML is indented with spaces".to_owned() }
+        }
+        Some(_) => {
+            let hint = "; this line has a tab in its indent, YAML is indented with spaces";
+            Fault { at, line, column, text: reason + hint }
+        }
+        None => Fault { at, line, column, text: reason },
     }
-    Fault { at, line: mark.line().max(1), column: mark.col() + 1, text: reason }
+}
+
+/// The first tab in an indent at or after the line of a byte: the parser tells where the value before it began.
+fn tab_from(text: &str, at: usize, line: usize) -> Option<(usize, usize, usize)> {
+    /// How far the value before the tab may reach, in lines.
+    const LINES: usize = 100;
+    let mut start = text.get(..at)?.rfind('\n').map_or(0, |before| before + 1);
+    for (number, content) in (line..).zip(text.get(start..)?.split_inclusive('\n').take(LINES)) {
+        let indent = &content[..content.len() - content.trim_start().len()];
+        if let Some(tab) = indent.find('\t').filter(|_| !content.trim().is_empty()) {
+            return Some((start + tab, number, content[..tab].chars().count() + 1));
+        }
+        start += content.len();
+    }
+    None
 }

@@ -21,11 +21,16 @@ pub struct Checkout {
 
 impl Checkout {
     /// The work tree that the folder belongs to; `None` where there is none: then nobody has pinned anything.
-    pub fn discover(root: &Path) -> Result<Option<Self>> {
+    ///
+    /// `authors` are names or mail addresses whose commits are automation's, beside the known ones.
+    pub fn discover(root: &Path, authors: &[String]) -> Result<Option<Self>> {
         let tree =
             WorkTree::discover(root).with_context(|| format!("cannot read the history of {}", root.display()))?;
         let own = Person { name: "Tagboat".to_owned(), email: "tagboat@localhost".to_owned() };
-        Ok(tree.map(|tree| Self { tree, automation: Automation::known(&own), histories: RefCell::default() }))
+        let mut automation = Automation::known(&own);
+        automation.emails.extend(authors.iter().filter(|author| author.contains('@')).cloned());
+        automation.names.extend(authors.iter().filter(|author| !author.contains('@')).cloned());
+        Ok(tree.map(|tree| Self { tree, automation, histories: RefCell::default() }))
     }
 
     /// What history says of an image's line.

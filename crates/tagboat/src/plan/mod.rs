@@ -5,7 +5,7 @@ mod print;
 mod tags;
 
 use crate::exit::Exit;
-use crate::offline;
+use crate::offline::{self, Manifests};
 use anyhow::{Context, Result};
 use checkout::Checkout;
 use std::borrow::Cow;
@@ -17,7 +17,7 @@ use tagboat_engine::mirror::Desired;
 use tagboat_engine::policy::Effective;
 use tagboat_engine::ports::{FileEdit, Revision, SourceId};
 use tagboat_image::Repository;
-use tagboat_manifest::{Container, Workload};
+use tagboat_manifest::{Container, Problem, Severity, Workload};
 
 /// Decide once, from a folder and a file of tags: what would change, and why the rest would not.
 ///
@@ -41,6 +41,10 @@ pub struct Arguments {
     /// Edit the files in place.
     #[arg(long)]
     write: bool,
+    /// Commits of this author (a name, or a mail address) are automation's, not a person's; may be repeated. Tagboat's
+    /// own and Weave Flux's always are.
+    #[arg(long = "automation-author", value_name = "NAME")]
+    automation_authors: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -58,22 +62,22 @@ pub fn run(arguments: &Arguments) -> Result<Exit> {
     let images = tags::read(&arguments.tags)?;
     let root = &arguments.repo;
     anyhow::ensure!(root.is_dir(), "{} is not a folder", root.display());
-    for path in &arguments.paths {
-        let inside = std::path::Path::new(path)
-            .components()
-            .all(|part| matches!(part, std::path::Component::Normal(_) | std::path::Component::CurDir));
-        anyhow::ensure!(inside && root.join(path).exists(), "there is no path {path:?} in {}", root.display());
-    }
-    let files = offline::manifests(root, &arguments.paths)?;
-    // In a folder, unlike in git, files have no object ids; their paths tell them apart.
-    let desired = Desired::read(&files, &mut BTreeMap::new());
-    let checkout = Checkout::discover(root)?;
+    let Manifests { files, skipped } = offline::manifests(root, &arguments.paths)?;
+    let mut desired = Desired::read(&files, &mut BTreeMap::new());
+    desired.problems.extend(skipped.into_iter().map(|skipped| problem(skipped.path, skipped.reason)));
+    let checkout = Checkout::discover(root, &arguments.automation_authors)?;
     let mut histories = BTreeMap::new();
     let mut shallow = false;
     if let Some(checkout) = &checkout {
         for workload in desired.workloads.iter().filter(|workload| workload.policies.is_automated()) {
             for container in &workload.containers {
-                let line = checkout.line(workload, container)?;
+                let line = checkout.line(workload, container).unwrap_or_else(|error| {
+                    let unreadable = problem(workload.file.clone(), format!("{error:#}; pins in it are unknown"));
+                    if !desired.problems.contains(&unreadable) {
+                        desired.problems.push(unreadable);
+                    }
+                    LineHistory::default()
+                });
                 shallow |= line.unknown;
                 histories.insert((workload.file.clone(), workload.line, container.name.clone()), line);
             }
@@ -98,12 +102,18 @@ pub fn run(arguments: &Arguments) -> Result<Exit> {
     if arguments.write {
         write(root, &edits)?;
     }
-    match arguments.output {
+    report.problems(arguments.output == Output::Json);
+    print::to_stdout(&match arguments.output {
         Output::Text => report.text(arguments.write),
         Output::Json => report.json()?,
         Output::Diff => report.diff(),
-    }
+    })?;
     Ok(if edits.is_empty() { Exit::Done } else { Exit::Difference })
+}
+
+/// A problem of a file as a whole.
+fn problem(file: String, text: String) -> Problem {
+    Problem { file, line: 1, column: 1, severity: Severity::Error, text }
 }
 
 /// An image that cannot be edited is blocked, and says why.

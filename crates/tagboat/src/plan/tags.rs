@@ -21,12 +21,18 @@ struct File {
 #[serde(deny_unknown_fields)]
 struct Row {
     tag: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "time")]
     pushed: Option<Timestamp>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "time")]
     created: Option<Timestamp>,
     #[serde(default)]
     digest: Option<Digest>,
+}
+
+fn time<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
+    let Some(text) = Option::<String>::deserialize(deserializer)? else { return Ok(None) };
+    let wrong = |error| serde::de::Error::custom(format!("{text:?} is no time such as 2020-12-25T16:00:00Z: {error}"));
+    text.parse().map(Some).map_err(wrong)
 }
 
 /// Reads the file.
