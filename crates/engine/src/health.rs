@@ -59,6 +59,9 @@ pub async fn look(
     let health = worst(objects, &cluster.health(objects).await?);
     reporter.board.health(workload, &health, now);
     let age = now.duration_since(began);
+    if !reporter.was_in_cluster_by(workload, now) {
+        return Ok(EAGER);
+    }
     Ok(match health.state {
         HealthState::Healthy => {
             reporter.step(workload, Step::Healthy).await;

@@ -22,7 +22,7 @@ use tracing::debug;
 /// How many releases are worked on side by side.
 const PARALLEL: usize = 4;
 /// How often everything is looked at, whatever changed: what is unchanged costs one reading of its records.
-const FULL_ROUND: Duration = Duration::from_secs(300);
+const FULL_ROUND: Duration = Duration::from_secs(180);
 /// How often the loop goes round when nothing happens.
 const IDLE: Duration = Duration::from_secs(10);
 
@@ -35,6 +35,8 @@ pub struct Releases {
     states: BTreeMap<ObjectRef, State>,
     queue: VecDeque<ObjectRef>,
     running: FuturesUnordered<BoxFuture<'static, Looked>>,
+    /// Looks at health: they wait for the API server and must not hold up the loop.
+    looking: FuturesUnordered<BoxFuture<'static, (ObjectRef, u64, Duration)>>,
     timers: FuturesUnordered<BoxFuture<'static, (ObjectRef, Timer, u64)>>,
 }
 
@@ -60,7 +62,8 @@ enum Timer {
 enum Looked {
     Gone(ObjectRef),
     Failed(ObjectRef, Fault),
-    Outcome(Box<ReleaseOutcome>),
+    /// With the time when the look began.
+    Outcome(Box<ReleaseOutcome>, Timestamp),
 }
 
 impl Releases {
@@ -76,6 +79,7 @@ impl Releases {
             states: BTreeMap::new(),
             queue: VecDeque::new(),
             running: FuturesUnordered::new(),
+            looking: FuturesUnordered::new(),
             timers: FuturesUnordered::new(),
         }
     }
@@ -103,7 +107,8 @@ impl Releases {
                     self.enqueue_all();
                 }
                 looked = self.running.select_next_some() => self.finish(looked).await,
-                (id, timer, number) = self.timers.select_next_some() => self.wake(id, timer, number).await,
+                (id, number, wait) = self.looking.select_next_some() => self.after(wait, id, Timer::Health, number),
+                (id, timer, number) = self.timers.select_next_some() => self.wake(id, timer, number),
                 () = full => {
                     full = clock.sleep(if objects.all().is_some() { FULL_ROUND } else { IDLE }).fuse();
                     self.enqueue_all();
@@ -139,6 +144,7 @@ impl Releases {
             (state.running, state.again) = (true, false);
             state.look += 1;
             let (objects, reconciler) = (Arc::clone(&self.ports.objects), Arc::clone(&self.reconciler));
+            let began = self.ports.clock.now();
             self.running.push(
                 async move {
                     let namespace = id.namespace.clone().unwrap_or_default();
@@ -147,7 +153,7 @@ impl Releases {
                         Err(fault) => Looked::Failed(id, fault),
                         Ok(Some(object)) => {
                             let outcome = reconciler.reconcile(&object).await;
-                            Looked::Outcome(Box::new(outcome))
+                            Looked::Outcome(Box::new(outcome), began)
                         }
                     }
                 }
@@ -166,10 +172,10 @@ impl Releases {
                 debug!(workload = %workload(&id), error = %fault, "could not be read");
                 (id, Some(fault.retry_after.unwrap_or(IDLE)))
             }
-            Looked::Outcome(outcome) => {
+            Looked::Outcome(outcome, began) => {
                 let next = outcome.next;
                 let id = outcome.id.clone();
-                self.report(*outcome).await;
+                self.report(*outcome, began).await;
                 (id, next)
             }
         };
@@ -183,17 +189,21 @@ impl Releases {
         }
     }
 
-    async fn wake(&mut self, id: ObjectRef, timer: Timer, number: u64) {
+    fn wake(&mut self, id: ObjectRef, timer: Timer, number: u64) {
         let Some(state) = self.states.get(&id) else { return };
         match timer {
             Timer::Look if state.look == number => self.enqueue(id),
             Timer::Health if state.followed == number => {
                 let now = self.ports.clock.now();
-                let began = state.began.unwrap_or(now);
-                let workload = workload(&id);
-                let looked =
-                    health::look(&workload, &state.objects, began, now, &*self.ports.cluster, &self.reporter).await;
-                self.after(looked.unwrap_or(IDLE), id, Timer::Health, number);
+                let (objects, began) = (state.objects.clone(), state.began.unwrap_or(now));
+                let (cluster, reporter) = (Arc::clone(&self.ports.cluster), Arc::clone(&self.reporter));
+                self.looking.push(
+                    async move {
+                        let looked = health::look(&workload(&id), &objects, began, now, &*cluster, &reporter).await;
+                        (id, number, looked.unwrap_or(IDLE))
+                    }
+                    .boxed(),
+                );
             }
             Timer::Look | Timer::Health => {}
         }
@@ -220,15 +230,18 @@ impl Releases {
         self.after(Duration::ZERO, id.clone(), Timer::Health, number);
     }
 
-    async fn report(&mut self, outcome: ReleaseOutcome) {
+    async fn report(&mut self, outcome: ReleaseOutcome, began: Timestamp) {
         let workload = workload(&outcome.id);
         let now = self.ports.clock.now();
         let helm_ops = |operation: &str, result: &str| self.reporter.meters.helm_ops.count(&[operation, result]);
         match outcome.result {
             ReleaseResult::Unchanged(deployed) => {
                 self.reporter.board.released(&workload, view(&deployed, now));
-                // A commit that leaves the release as it is has reached its end here as well.
-                self.reporter.step(&workload, Step::Released).await;
+                // A commit that leaves the release as it is has reached its end here as well, if it was in the cluster
+                // when this look began.
+                if self.reporter.was_applied_by(&workload, began) {
+                    self.reporter.step(&workload, Step::Released).await;
+                }
                 if self.states.get(&outcome.id).is_none_or(|state| state.followed == 0) {
                     match self.reconciler.deployed_objects(&deployed.namespace, &deployed.release).await {
                         Ok(objects) => self.follow(&outcome.id, objects),

@@ -111,7 +111,11 @@ impl Deployments {
                 tracked.revision.get_or_insert(revision);
             }
             Step::Applied => once(&mut timeline.applied, at),
-            Step::Released => once(&mut timeline.released, at),
+            Step::Released => {
+                // The release may be faster than the rest of the revision: what is released was applied.
+                once(&mut timeline.applied, at);
+                once(&mut timeline.released, at);
+            }
             Step::Healthy if !in_cluster => {}
             Step::Healthy => {
                 let done = matches!(tracked.told, Some(DeploymentOutcome::Done | DeploymentOutcome::Recovered));

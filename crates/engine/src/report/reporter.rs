@@ -63,6 +63,24 @@ impl Reporter {
         deployments.awaiting_health().any(|waiting| waiting == workload)
     }
 
+    /// Whether the workload's newest change was in the cluster at a time.
+    #[must_use]
+    pub fn was_applied_by(&self, workload: &WorkloadId, at: Timestamp) -> bool {
+        let deployments = self.deployments.lock().unwrap_or_else(PoisonError::into_inner);
+        deployments.change(workload).and_then(|change| change.timeline.applied).is_some_and(|applied| applied <= at)
+    }
+
+    /// Whether what a look at health saw at a time was the workload's newest change, and not what ran before.
+    #[must_use]
+    pub fn was_in_cluster_by(&self, workload: &WorkloadId, at: Timestamp) -> bool {
+        let deployments = self.deployments.lock().unwrap_or_else(PoisonError::into_inner);
+        deployments.change(workload).is_none_or(|change| {
+            let timeline = change.timeline;
+            let arrived = if workload.kind() == "helmrelease" { timeline.released } else { timeline.applied };
+            arrived.is_some_and(|arrived| arrived <= at)
+        })
+    }
+
     async fn tell(&self, deployment: &Deployment) {
         use crate::ports::DeploymentOutcome as Outcome;
         let to = deployment.to.as_ref().map(ToString::to_string).unwrap_or_default();
