@@ -72,10 +72,9 @@ pub async fn scan(
         .map(|(tag, _)| tag.clone())
         .collect();
     let reading = read_times(question, &wanted, &mut known, registry).await;
-    if before.is_none_or(|before| (before.tags, before.missing) != (known.tags.clone(), known.missing.clone())) {
-        if let Err(fault) = store.save(repository, &known) {
-            warn!(image.repository = %repository, error = %fault, "the tag store cannot be written");
-        }
+    let changed = before.is_none_or(|before| before.tags != known.tags || before.missing != known.missing);
+    if changed && let Err(fault) = store.save(repository, &known) {
+        warn!(image.repository = %repository, error = %fault, "the tag store cannot be written");
     }
     let tags = match (&reading.stopped, known.missing.len()) {
         (Some(fault), _) => Tags::Incomplete(format!(

@@ -1,5 +1,7 @@
 //! The rules of the decision, one row each.
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 use jiff::Timestamp;
 use std::borrow::Cow;
 use tagboat_engine::decide::{Action, Automation, Decision, Knowledge, LineHistory, Pin, Tags, decide_all, read_line};
