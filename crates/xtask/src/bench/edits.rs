@@ -34,7 +34,15 @@ fn read(text: &str) -> Option<(String, String)> {
     // With `--nocapture` the line may follow `test NAME ... ` on the same line.
     let mut words = numbers.rsplit(' ');
     let (all, exact) = (words.next()?, words.nth(1)?);
-    Some((format!("{all} ({exact} byte for byte)"), took.trim().to_owned()))
+    Some((format!("{all} ({exact} byte for byte)"), rounded(took.trim())))
+}
+
+/// `81.512345ms` as `82 ms`; other units stay as they are.
+fn rounded(took: &str) -> String {
+    match took.strip_suffix("ms").and_then(|number| number.parse::<f64>().ok()) {
+        Some(milliseconds) => format!("{milliseconds:.0} ms"),
+        None => took.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -43,8 +51,9 @@ mod tests {
 
     #[test]
     fn the_tests_line_is_read() {
-        let text = "running 1 test\ntest x ... 658 of 666 decisions byte for byte, edited in 81.5ms\nok\n";
-        assert_eq!(read(text).unwrap(), ("666 (658 byte for byte)".into(), "81.5ms".into()));
+        let text = "running 1 test\ntest x ... 658 of 666 decisions byte for byte, edited in 81.512345ms\nok\n";
+        assert_eq!(read(text).unwrap(), ("666 (658 byte for byte)".into(), "82 ms".into()));
         assert_eq!(read("ok"), None);
+        assert_eq!(rounded("1.2s"), "1.2s");
     }
 }

@@ -102,11 +102,17 @@ async fn figures(servers: &Servers, controller: &Controller, what: &str) -> anyh
     .await?;
     tokio::time::sleep(REST).await;
     let memory = kibibytes(controller.process_id(), "VmRSS")?;
+    let own = kibibytes(controller.process_id(), "RssAnon")?;
     let peak = kibibytes(controller.process_id(), "VmHWM")?;
     let requests = Counted::during(servers, WINDOW).await?;
     let mut figures = vec![Figure {
         name: format!("resident memory of `tagboat run` with {what}, {} s after its last work", REST.as_secs()),
-        value: format!("{} (most until then: {})", mebibytes(memory), mebibytes(peak)),
+        value: format!(
+            "{}, of it {} its own and the rest pages of its file (most until then: {})",
+            mebibytes(memory),
+            mebibytes(own),
+            mebibytes(peak)
+        ),
         aim: "under 30 MiB",
     }];
     figures.extend(requests.figures());
