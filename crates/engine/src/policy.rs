@@ -2,6 +2,7 @@
 
 use crate::decide::Reason;
 use crate::ports::LiveAnnotations;
+use std::collections::BTreeMap;
 use tagboat_manifest::{Ignore, Policies, Workload};
 
 /// What holds an image back or lets it go, with where that is said.
@@ -25,25 +26,22 @@ impl Effective {
         }
     }
 
+    /// Git's policies, with those that stand on the Namespace in git: offline, where nothing is live.
+    #[must_use]
+    pub fn in_namespace(workload: &Workload, annotations: &BTreeMap<String, String>) -> Self {
+        Self { namespace_pause: pause_of(workload, annotations), ..Self::of_git(workload) }
+    }
+
     /// Git's policies with those of the live object and its namespace where they are stricter.
     #[must_use]
     pub fn with_live(workload: &Workload, live: &LiveAnnotations) -> Self {
         let (on_object, _) = Policies::from_annotations(pairs(&live.annotations));
-        let (on_namespace, _) = Policies::from_annotations(pairs(&live.namespace));
-        let namespace = workload.id.namespace().unwrap_or_default();
-        let namespace_pause = if on_namespace.is_suspended() {
-            Some((tagboat_api::annotations::SUSPEND, namespace.to_owned()))
-        } else if on_namespace.is_paused() {
-            Some((tagboat_api::annotations::PAUSED, namespace.to_owned()))
-        } else {
-            None
-        };
         let combined = workload.policies.stricter(&on_object);
         Self {
             live: combined.from_live.iter().map(|found| found.policy).collect(),
             policies: combined.policies,
             git: workload.policies.clone(),
-            namespace_pause,
+            namespace_pause: pause_of(workload, &live.namespace),
         }
     }
 
@@ -110,6 +108,19 @@ impl Effective {
     }
 }
 
-fn pairs(map: &std::collections::BTreeMap<String, String>) -> impl Iterator<Item = (&str, &str)> {
+/// The annotation of a namespace that pauses what is in it.
+fn pause_of(workload: &Workload, annotations: &BTreeMap<String, String>) -> Option<(&'static str, String)> {
+    let (on_namespace, _) = Policies::from_annotations(pairs(annotations));
+    let namespace = workload.id.namespace().unwrap_or_default().to_owned();
+    if on_namespace.is_suspended() {
+        Some((tagboat_api::annotations::SUSPEND, namespace))
+    } else if on_namespace.is_paused() {
+        Some((tagboat_api::annotations::PAUSED, namespace))
+    } else {
+        None
+    }
+}
+
+fn pairs(map: &BTreeMap<String, String>) -> impl Iterator<Item = (&str, &str)> {
     map.iter().map(|(key, value)| (key.as_str(), value.as_str()))
 }

@@ -1,10 +1,14 @@
 //! A checkout on a developer's disk, read for its history only: what `tagboat plan` asks.
 
 use crate::clone::Clone;
-use crate::{BranchName, Error, Limits, RemoteUrl, history};
-use git2::{ErrorCode, Repository};
+use crate::{BranchName, Error, Limits, RemoteUrl, history, tree};
+use bytes::Bytes;
+use git2::{Delta, ErrorCode, Repository};
 use std::path::{Path, PathBuf};
-use tagboat_engine::ports::{PathHistory, Revision};
+use tagboat_engine::ports::{PathHistory, RepoFile, Revision};
+
+/// How many of the files that one commit changed are looked at.
+const REPLACED: usize = 1_000;
 
 /// A git work tree, or a folder in one.
 pub struct WorkTree {
@@ -50,5 +54,46 @@ impl WorkTree {
         let path = self.prefix.join(path);
         let path = path.to_string_lossy().replace('\\', "/");
         history::read(&self.clone, &self.repo, &self.head, &path, limit, &Limits::default())
+    }
+
+    /// The history of a file, named from the repository's root, from a commit's first parent on; empty where it has none.
+    ///
+    /// # Errors
+    /// The repository cannot be read.
+    pub fn history_before(&self, revision: &Revision, path: &str, limit: usize) -> Result<PathHistory, Error> {
+        let commit = self.clone.commit(&self.repo, revision)?;
+        match commit.parent_id(0) {
+            Ok(parent) => {
+                let from = Revision(parent.to_string());
+                history::read(&self.clone, &self.repo, &from, path, limit, &Limits::default())
+            }
+            Err(_) => Ok(PathHistory { changes: Vec::new(), complete: true }),
+        }
+    }
+
+    /// The manifests that a commit changed or removed, as they were in its first parent, by path from the repository's
+    /// root.
+    ///
+    /// # Errors
+    /// The repository cannot be read.
+    pub fn replaced(&self, revision: &Revision) -> Result<Vec<RepoFile>, Error> {
+        let commit = self.clone.commit(&self.repo, revision)?;
+        let Ok(parent) = commit.parent(0) else { return Ok(Vec::new()) };
+        let damage = |error| self.clone.damage("compare two trees", &error);
+        let (old, new) = (parent.tree().map_err(damage)?, commit.tree().map_err(damage)?);
+        let diff = self.repo.diff_tree_to_tree(Some(&old), Some(&new), None).map_err(damage)?;
+        let mut files = Vec::new();
+        for delta in diff.deltas().filter(|delta| delta.status() != Delta::Added).take(REPLACED) {
+            let Some(path) = delta.old_file().path().and_then(Path::to_str).filter(|path| tree::is_manifest(path))
+            else {
+                continue;
+            };
+            let Ok(blob) = self.repo.find_blob(delta.old_file().id()) else { continue };
+            if blob.size() <= Limits::default().file_bytes {
+                let bytes = Bytes::copy_from_slice(blob.content());
+                files.push(RepoFile { path: path.to_owned(), blob: blob.id().to_string(), bytes });
+            }
+        }
+        Ok(files)
     }
 }

@@ -58,6 +58,9 @@ pub struct LineHistory {
     pub stood_tags: BTreeSet<Tag>,
     /// Every digest that has stood on the line, or that our trailers recorded for it, the current one apart.
     pub stood_digests: BTreeSet<Digest>,
+    /// The commit in which the image came into the file, where that is how its tag was set: it may have stood in another
+    /// file before.
+    pub entered: Option<Revision>,
     /// Whether history does not reach back to where the tag was set: pins are unknown then.
     pub unknown: bool,
 }
@@ -237,6 +240,7 @@ impl Reader<'_> {
         if let (true, Some(image)) = (set_here, &newer.image) {
             self.decided = true;
             self.found.set = Some(change.commit.committed);
+            self.found.entered = older.is_none().then(|| change.commit.revision.clone());
             let was_automated = newer.automated && older.is_some_and(|state| state.automated);
             if was_automated
                 && image_before.is_some()

@@ -8,12 +8,13 @@ use crate::exit::Exit;
 use crate::offline::{self, Manifests};
 use anyhow::{Context, Result};
 use checkout::Checkout;
+use serde_json::Value;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use tagboat_engine::commit::{self, Bump};
 use tagboat_engine::decide::{Action, Decision, Knowledge, LineHistory, Tags, decide_all};
-use tagboat_engine::mirror::Desired;
+use tagboat_engine::mirror::{Desired, DesiredObject};
 use tagboat_engine::policy::Effective;
 use tagboat_engine::ports::{FileEdit, Revision, SourceId};
 use tagboat_image::Repository;
@@ -83,7 +84,11 @@ pub fn run(arguments: &Arguments) -> Result<Exit> {
             }
         }
     }
-    let knowledge = Offline { images: &images, histories: checkout.is_some().then_some(&histories) };
+    let knowledge = Offline {
+        images: &images,
+        histories: checkout.is_some().then_some(&histories),
+        namespaces: namespaces(&desired.objects),
+    };
     let mut decisions = decide_all(&desired.workloads, &knowledge);
     let bumps: Vec<Bump> = decisions
         .iter()
@@ -142,11 +147,30 @@ fn write(root: &std::path::Path, edits: &[FileEdit]) -> Result<()> {
 struct Offline<'a> {
     images: &'a tags::Images,
     histories: Option<&'a BTreeMap<(String, usize, String), LineHistory>>,
+    /// The annotations of the Namespaces that are among the manifests.
+    namespaces: BTreeMap<String, BTreeMap<String, String>>,
+}
+
+fn namespaces(objects: &[DesiredObject]) -> BTreeMap<String, BTreeMap<String, String>> {
+    let namespaces = objects.iter().filter(|it| it.object.api_version == "v1" && it.object.kind == "Namespace");
+    namespaces
+        .map(|it| {
+            let annotations = it.json.pointer("/metadata/annotations").and_then(Value::as_object);
+            let texts = annotations
+                .into_iter()
+                .flatten()
+                .map(|(key, value)| (key.clone(), value.as_str().map_or_else(|| value.to_string(), str::to_owned)));
+            (it.object.name.clone(), texts.collect())
+        })
+        .collect()
 }
 
 impl Knowledge for Offline<'_> {
     fn policies(&self, workload: &Workload) -> Effective {
-        Effective::of_git(workload)
+        match workload.id.namespace().and_then(|namespace| self.namespaces.get(namespace)) {
+            Some(annotations) => Effective::in_namespace(workload, annotations),
+            None => Effective::of_git(workload),
+        }
     }
 
     fn tags(&self, _: &Workload, repository: &Repository) -> Cow<'_, Tags> {

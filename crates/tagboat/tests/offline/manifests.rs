@@ -84,6 +84,22 @@ fn what_annotations_ask_for(#[case] annotations: &[&str], #[case] expected: &str
     assert_eq!(plan.status, if expected.starts_with("update") { 3 } else { 0 });
 }
 
+#[rstest]
+#[case::paused("tagboat.dev/paused: \"true\"", "hold paused")]
+#[case::suspended("tagboat.dev/suspend: \"true\"", "hold paused")]
+#[case::not_paused("tagboat.dev/paused: \"false\"", "update newer-tag acme/web:main-2")]
+fn a_pause_on_the_namespace_counts(#[case] annotation: &str, #[case] expected: &str) {
+    let place = Place::new();
+    let namespace = |name: &str| {
+        format!("apiVersion: v1\nkind: Namespace\nmetadata:\n  name: {name}\n  annotations:\n    {annotation}\n")
+    };
+    place.write("web.yaml", release("main-1", &[AUTOMATED, MAIN])).tags(&ROWS);
+    place.write("other.yaml", namespace("other"));
+    assert_eq!(place.plan().of("web"), "update newer-tag acme/web:main-2");
+    place.write("namespace.yaml", namespace("dev"));
+    assert_eq!(place.plan().of("web"), expected);
+}
+
 #[test]
 fn what_is_not_automated_is_kept_though_its_image_is_not_in_the_file_of_tags() {
     let place = Place::new();

@@ -167,6 +167,36 @@ fn a_pin_is_followed_across_a_rename_of_the_file() {
 }
 
 #[test]
+fn a_pin_is_followed_into_another_file() {
+    let place = rolled_back();
+    let other = release("v1", &[]).replace("name: web", "name: other");
+    place.write("all.yaml", &other).commit("operator", 11, "Another release");
+    std::fs::remove_file(place.path("web.yaml")).unwrap();
+    place.write("all.yaml", format!("{other}---\n{}", main_release("main-1"))).commit(
+        "operator",
+        12,
+        "One file for all",
+    );
+    assert_eq!(place.tags(&NEWER).plan().decisions()[1]["reason"]["code"], "pinned");
+    place.write("all.yaml", &other).write("split.yaml", main_release("main-1")).commit("operator", 13, "Split again");
+    let plan = place.plan();
+    assert_eq!(plan.decisions()[1]["reason"]["code"], "pinned", "{:#}", plan.json);
+    assert_eq!(place.tags(&["main-1@1", "main-3@11"]).plan().status, 3, "what was pushed after the rollback is taken");
+}
+
+#[test]
+fn a_pin_is_found_behind_many_other_changes() {
+    let place = rolled_back();
+    for replicas in 0..40 {
+        let text = main_release("main-1") + &format!("      replicas: {replicas}\n");
+        place.write("web.yaml", text).commit("operator", 11 + replicas, "Scale");
+    }
+    assert_eq!(place.tags(&NEWER).plan().of("web"), "hold pinned");
+    // And what stood here long before the pin does not come back by being pushed again.
+    assert_eq!(place.tags(&["main-1@1", "main-2@90"]).plan().of("web"), "hold pinned");
+}
+
+#[test]
 fn a_pin_is_followed_through_a_commit_that_does_not_parse() {
     let place = automated();
     place.write("web.yaml", main_release("main-1").replace("spec:", "\tspec:")).commit(
