@@ -189,7 +189,7 @@ impl ApiServer {
         let (Some(namespace), Some(selector)) = (&id.namespace, pods::selector(&object)) else { return Ok(health) };
         // The pods only add a reason: where they cannot be read, the verdict stands without it.
         match self.pods(namespace, &selector).await {
-            Ok(list) => Ok(pods::with_reason(health, &list)),
+            Ok(list) => Ok(pods::with_reason(health, &object, &list)),
             Err(error) => {
                 tracing::debug!(object = %id, error = %error, "could not read the pods of a workload that is not ready");
                 Ok(health)

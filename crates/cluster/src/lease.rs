@@ -166,18 +166,29 @@ struct Contender {
 
 impl Contender {
     async fn run(&mut self) {
+        // An outage is told when it begins.
+        let mut failing = false;
         loop {
             // A renewal that hangs is worth as much as one that failed.
             let tried = tokio::time::timeout(self.options.renew, self.contend()).await;
-            match &tried {
-                Ok(Ok(holder)) => self.learn(holder.clone()),
-                Ok(Err(error)) => {
-                    tracing::warn!(lease = %self.options.name, error = %error, "could not renew the lease")
+            let failure = match &tried {
+                Ok(Ok(holder)) => {
+                    self.learn(holder.clone());
+                    None
                 }
-                Err(_) => {
-                    tracing::warn!(lease = %self.options.name, "the API server did not answer in time for the lease")
+                Ok(Err(error)) => Some(error.to_string()),
+                Err(_) => Some("the API server did not answer in time".to_owned()),
+            };
+            match &failure {
+                Some(error) if failing => {
+                    tracing::debug!(lease = %self.options.name, error, "still could not renew the lease: {error}");
                 }
+                Some(error) => {
+                    tracing::warn!(lease = %self.options.name, error, "could not renew the lease: {error}");
+                }
+                None => {}
             }
+            failing = failure.is_some();
             // After a failure soon again: the deadline leaves room for more than one try.
             let held = self.shared.get().is_some_and(|renewed| renewed.elapsed() < self.options.deadline);
             self.tell.send_if_modified(|state| {

@@ -81,7 +81,10 @@ pub(crate) async fn follow<K>(
                     tell(event);
                 }
                 Ok(Some(Err(error))) => {
-                    if !std::mem::replace(&mut failed, true) {
+                    // An API server that is out of reach is told of once, by the lease, and not by every kind.
+                    if !is_refusal(&error) {
+                        tracing::debug!(kind, error = %chain(&error), "watching a kind broke off; it is tried again");
+                    } else if !std::mem::replace(&mut failed, true) {
                         tracing::warn!(kind, error = %chain(&error), "watching a kind failed; it is tried again");
                     }
                     if is_gone(&error) {
@@ -96,13 +99,22 @@ pub(crate) async fn follow<K>(
     }
 }
 
+/// The status that the API server refused with.
+fn refusal(error: &watcher::Error) -> Option<u16> {
+    match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+        | watcher::Error::WatchFailed(kube::Error::Api(status)) => Some(status.code),
+        watcher::Error::WatchError(status) => Some(status.code),
+        _ => None,
+    }
+}
+
+fn is_refusal(error: &watcher::Error) -> bool {
+    refusal(error).is_some()
+}
+
 /// Whether the API server no longer serves the kind.
 fn is_gone(error: &watcher::Error) -> bool {
-    let (watcher::Error::InitialListFailed(source)
-    | watcher::Error::WatchStartFailed(source)
-    | watcher::Error::WatchFailed(source)) = error
-    else {
-        return false;
-    };
-    matches!(source, kube::Error::Api(status) if status.code == 404)
+    refusal(error) == Some(404)
 }

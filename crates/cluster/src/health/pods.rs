@@ -1,12 +1,15 @@
 //! Pods: their own health, and as the reason why what owns them is not ready.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use serde_json::Value;
 use tagboat_engine::ports::{Health, HealthState};
 
 use super::{View, failed, healthy, progressing};
 use crate::error::plain;
+
+/// So many restarts are a crash loop that lasts.
+const CRASHES: i64 = 3;
 
 /// A pod's trouble. The order is that of use to a reader: what stands first is told first.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -133,8 +136,9 @@ pub(crate) fn selector(object: &Value) -> Option<String> {
     (!terms.is_empty()).then(|| terms.join(","))
 }
 
-/// Adds to a workload's verdict what its newest pods in trouble say.
-pub(crate) fn with_reason(health: Health, pods: &[Value]) -> Health {
+/// Adds to a workload's verdict what its newest pods in trouble say. Where those run the workload's present images and
+/// were tried often enough, it has failed.
+pub(crate) fn with_reason(health: Health, workload: &Value, pods: &[Value]) -> Health {
     let pods: Vec<View<'_>> = pods.iter().map(View).filter(|pod| !pod.has("/metadata/deletionTimestamp")).collect();
     // A rollout's new pods are the newest ones. Times are RFC 3339 in UTC to the second: as texts they sort as times,
     // and within one second there may be pods of two versions.
@@ -143,9 +147,30 @@ pub(crate) fn with_reason(health: Health, pods: &[Value]) -> Health {
     let new: HashSet<&str> = pods.iter().filter(|pod| Some(created(pod)) == newest).map(|pod| hash(*pod)).collect();
     match pods.iter().filter(|pod| new.contains(hash(**pod))).filter_map(|pod| trouble(*pod)).min() {
         Some(trouble) if health.state != HealthState::Healthy => {
-            Health { reason: format!("{} ({})", trouble.text(), health.reason), ..health }
+            // Right after a change the newest pods may still be those of the version before.
+            let wanted = images(View(workload), "/spec/template/spec/containers");
+            let mut present =
+                pods.iter().filter(|pod| new.contains(hash(**pod)) && images(**pod, "/spec/containers") == wanted);
+            let given_up = present.any(|pod| containers(*pod).any(lasts));
+            let state = if given_up { HealthState::Failed } else { health.state };
+            Health { reason: format!("{} ({})", trouble.text(), health.reason), state }
         }
         _ => health,
+    }
+}
+
+/// The images of containers, by name.
+fn images<'a>(view: View<'a>, pointer: &str) -> BTreeMap<&'a str, &'a str> {
+    view.list(pointer).map(|container| (container.text("/name"), container.text("/image"))).collect()
+}
+
+/// Whether a container has been tried often enough to say that waiting does not help. People want to hear of that at
+/// once, and not when the rollout's deadline of ten minutes has passed; should it run after all, it has recovered.
+fn lasts(container: View<'_>) -> bool {
+    match container.text("/state/waiting/reason") {
+        "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull" | "CreateContainerConfigError" => true,
+        "CrashLoopBackOff" => container.count("/restartCount") >= CRASHES,
+        _ => false,
     }
 }
 

@@ -123,9 +123,28 @@ fn the_reason_comes_from_the_new_pods_and_images_come_first() {
         pod("new", "2020-01-02T00:00:00Z", waiting("CrashLoopBackOff", "back-off")),
         pod("new", "2020-01-02T00:00:00Z", waiting("ErrImagePull", "new trouble")),
     ];
-    let health = pods::with_reason(progressing("0 of 2 ready"), &pods);
+    let health = pods::with_reason(progressing("0 of 2 ready"), &json!({}), &pods);
     assert_eq!(health.reason, "image cannot be pulled: container web, x:1: new trouble (0 of 2 ready)");
-    assert_eq!(pods::with_reason(healthy("1 of 1 ready"), &pods).reason, "1 of 1 ready");
+    assert_eq!(pods::with_reason(healthy("1 of 1 ready"), &json!({}), &pods).reason, "1 of 1 ready");
+}
+
+#[rstest]
+#[case("ErrImagePull", Progressing)]
+#[case("ImagePullBackOff", Failed)]
+#[case("CrashLoopBackOff", Failed)]
+#[case("CreateContainerConfigError", Failed)]
+#[case("ContainerCreating", Progressing)]
+fn a_rollout_fails_when_its_new_pods_were_tried_often_enough(#[case] reason: &str, #[case] expected: HealthState) {
+    let of = |image: &str| json!({"containers": [{"name": "web", "image": image}]});
+    let workload = |image: &str| json!({"spec": {"template": {"spec": of(image)}}});
+    let mut old = pod("old", "2020-01-01T00:00:00Z", waiting("ImagePullBackOff", "old trouble"));
+    old["spec"] = of("x:0");
+    let mut new = pod("new", "2020-01-02T00:00:00Z", waiting(reason, "new trouble"));
+    new["spec"] = of("x:1");
+    let pods = [old, new];
+    let state = |image: &str| pods::with_reason(progressing("0 of 2 ready"), &workload(image), &pods).state;
+    assert_eq!(state("x:1"), expected);
+    assert_eq!(state("x:2"), Progressing, "the pods of the newest change are not there yet");
 }
 
 #[test]
