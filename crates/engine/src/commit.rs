@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use tagboat_image::Digest;
-use tagboat_manifest::{Change, set_images};
+use tagboat_manifest::{Change, WorkloadId, set_images};
 
 /// The trailer that tells our commit again.
 pub const CHANGE_ID_TRAILER: &str = "Tagboat-Change-Id";
@@ -37,6 +37,19 @@ pub struct Planned {
 /// Plans one commit for all bumps on a revision.
 #[must_use]
 pub fn plan(source: &SourceId, parent: &Revision, files: &[RepoFile], bumps: Vec<Bump>) -> Planned {
+    plan_with(source, parent, files, bumps, WorkloadId::clone)
+}
+
+/// [`plan`], where workloads are called something else in their files (`as_written`): those may name no namespace.
+#[must_use]
+pub fn plan_with(
+    source: &SourceId,
+    parent: &Revision,
+    files: &[RepoFile],
+    bumps: Vec<Bump>,
+    as_written: impl Fn(&WorkloadId) -> WorkloadId,
+) -> Planned {
+    let changes = |bumps: &[Bump]| changes(bumps, &as_written);
     let mut by_file: BTreeMap<String, Vec<Bump>> = BTreeMap::new();
     for bump in bumps {
         if bump.decision.action() == Action::Update {
@@ -82,12 +95,12 @@ pub fn plan(source: &SourceId, parent: &Revision, files: &[RepoFile], bumps: Vec
     planned
 }
 
-fn changes(bumps: &[Bump]) -> Option<Vec<Change>> {
+fn changes(bumps: &[Bump], as_written: impl Fn(&WorkloadId) -> WorkloadId) -> Option<Vec<Change>> {
     bumps
         .iter()
         .map(|bump| {
             Some(Change {
-                workload: bump.decision.workload.clone(),
+                workload: as_written(&bump.decision.workload),
                 container: bump.decision.container.clone(),
                 to: bump.decision.target.clone()?,
             })
@@ -144,7 +157,6 @@ mod tests {
     use super::*;
     use crate::decide::Reason;
     use tagboat_image::Reference;
-    use tagboat_manifest::WorkloadId;
 
     fn bump(workload: &str, container: &str, target: &str) -> Bump {
         Bump {

@@ -28,6 +28,9 @@ pub struct Mirror {
     inventory: Option<Inventory>,
 }
 
+/// An object that is to be applied, and the digest of what the apply depends on.
+type Pending<'a> = (&'a DesiredObject, Apply, [u8; 32]);
+
 struct Remembered {
     digest: [u8; 32],
     uid: String,
@@ -39,7 +42,7 @@ pub struct Mirrored {
     /// The revision.
     pub revision: Revision,
     /// Objects that are in the cluster as the revision wants them.
-    pub in_place: usize,
+    pub in_place: Vec<ObjectRef>,
     /// Objects that this pass changed.
     pub changed: Vec<ObjectRef>,
     /// Objects left alone because somebody wants it so, and why.
@@ -75,13 +78,13 @@ impl Mirror {
         self.fence.check().await?;
         let mut outcome = Mirrored {
             revision: revision.clone(),
-            in_place: 0,
+            in_place: Vec::new(),
             changed: Vec::new(),
             untouched: Vec::new(),
             problems: desired.problems.clone(),
             retry: false,
         };
-        let mut stages: BTreeMap<u8, Vec<(&DesiredObject, Apply, [u8; 32])>> = BTreeMap::new();
+        let mut stages: BTreeMap<u8, Vec<Pending<'_>>> = BTreeMap::new();
         for wanted in &desired.objects {
             let (apply, live, untouched) = self.prepare(wanted, &desired);
             if let Some(why) = untouched {
@@ -90,7 +93,7 @@ impl Mirror {
             }
             let digest = digest(&apply, live.as_ref());
             if self.applied.get(&wanted.object).is_some_and(|known| known.digest == digest) {
-                outcome.in_place += 1;
+                outcome.in_place.push(wanted.object.clone());
                 continue;
             }
             stages.entry(rank(&wanted.object.kind)).or_default().push((wanted, apply, digest));
@@ -116,6 +119,53 @@ impl Mirror {
         Ok(outcome)
     }
 
+    /// Asks the API server what [`mirror`](Self::mirror) would change, and writes nothing. `in_place` is what is as the
+    /// revision wants it, `changed` what is not.
+    ///
+    /// # Errors
+    /// The API server is out of reach.
+    pub async fn compare(&self, revision: &Revision, desired: Desired) -> Result<Mirrored, Fault> {
+        let mut outcome = Mirrored {
+            revision: revision.clone(),
+            in_place: Vec::new(),
+            changed: Vec::new(),
+            untouched: Vec::new(),
+            problems: desired.problems.clone(),
+            retry: false,
+        };
+        let mut objects = Vec::new();
+        for wanted in &desired.objects {
+            let (mut apply, _, untouched) = self.prepare(wanted, &desired);
+            apply.dry_run = true;
+            match untouched {
+                Some(why) => outcome.untouched.push((wanted.object.clone(), why)),
+                None => objects.push((wanted, apply)),
+            }
+        }
+        let asked: Vec<_> = objects.iter().map(|(_, apply)| self.cluster.apply(apply)).collect();
+        let answers: Vec<_> = futures::stream::iter(asked).buffered(PARALLEL).collect().await;
+        for ((wanted, _), answer) in objects.iter().zip(answers) {
+            let object = &wanted.object;
+            let differs = match answer {
+                Ok(applied) if !applied.changed => {
+                    outcome.in_place.push(object.clone());
+                    continue;
+                }
+                Ok(_) => format!("{object} differs from git"),
+                // Its namespace or its definition may be missing as well: a dry run makes none.
+                Err(fault) if fault.kind == FaultKind::NotFound => format!("{object} is not in the cluster: {fault}"),
+                Err(fault) => {
+                    outcome.retry |= fault.is_transient();
+                    outcome.problems.push(at(wanted, Severity::Error, format!("{object} would be refused: {fault}")));
+                    continue;
+                }
+            };
+            outcome.changed.push(object.clone());
+            outcome.problems.push(at(wanted, Severity::Warning, differs));
+        }
+        Ok(outcome)
+    }
+
     fn note(
         &mut self,
         wanted: &DesiredObject,
@@ -128,7 +178,7 @@ impl Mirror {
                 for text in &applied.warnings {
                     outcome.problems.push(at(wanted, Severity::Warning, format!("{}: {text}", wanted.object)));
                 }
-                outcome.in_place += 1;
+                outcome.in_place.push(wanted.object.clone());
                 if applied.changed {
                     info!(source = %self.source, object = %wanted.object, "applied {}", wanted.object);
                     outcome.changed.push(wanted.object.clone());
@@ -159,7 +209,7 @@ impl Mirror {
         let workload = desired.workloads.iter().find(|workload| {
             workload.id.name() == wanted.object.name
                 && workload.id.kind() == wanted.object.kind.to_lowercase()
-                && workload.id.namespace() == Some(wanted.object.namespace.as_deref().unwrap_or("default"))
+                && workload.id.namespace() == wanted.object.namespace.as_deref()
         });
         let Some(workload) = workload else { return (apply, None, None) };
         let Some(live) = self.live.known(&workload.id) else {

@@ -1,7 +1,7 @@
 use crate::ports::{Cluster, Fault, ObjectRef, RepoFile, Scope};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
-use tagboat_manifest::{Location, ManifestFile, Problem, Severity, Workload};
+use tagboat_manifest::{Location, ManifestFile, Problem, Severity, Workload, WorkloadId};
 
 /// One object that the cluster should hold.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,6 +23,8 @@ pub struct Desired {
     pub workloads: Vec<Workload>,
     /// What could not be read, and what is suspicious.
     pub problems: Vec<Problem>,
+    /// Workloads that are called something else in their file, which names no namespace.
+    written: BTreeMap<WorkloadId, WorkloadId>,
 }
 
 impl Desired {
@@ -66,6 +68,36 @@ impl Desired {
         }
         cache.retain(|key, _| used.contains(key));
         desired
+    }
+
+    /// Puts workloads whose manifests name no namespace into the one that the source is configured for, as [`load`] does
+    /// with all objects. Where that is `default`, they are there already.
+    pub fn place(&mut self, default_namespace: &str) {
+        let placeless: BTreeSet<(&str, WorkloadId)> = self
+            .objects
+            .iter()
+            .filter(|wanted| wanted.object.namespace.is_none())
+            .map(|wanted| {
+                let id = WorkloadId::new(Some("default"), &wanted.object.kind, &wanted.object.name);
+                (wanted.location.file.as_str(), id)
+            })
+            .collect();
+        for workload in &mut self.workloads {
+            if !placeless.contains(&(workload.file.as_str(), workload.id.clone())) {
+                continue;
+            }
+            let id = WorkloadId::new(Some(default_namespace), workload.id.kind(), workload.id.name());
+            let written = std::mem::replace(&mut workload.id, id.clone());
+            if written != id {
+                self.written.insert(id, written);
+            }
+        }
+    }
+
+    /// What a workload is called in its file.
+    #[must_use]
+    pub fn as_written(&self, workload: &WorkloadId) -> WorkloadId {
+        self.written.get(workload).unwrap_or(workload).clone()
     }
 }
 

@@ -39,6 +39,8 @@ pub struct Board {
 struct State {
     controller: ControllerView,
     sources: BTreeMap<SourceId, SourceView>,
+    /// Why nothing can be committed to a source. It stands beside what is wrong with reading it.
+    commits: BTreeMap<SourceId, String>,
     workloads: BTreeMap<(SourceId, WorkloadId), WorkloadView>,
 }
 
@@ -77,6 +79,15 @@ impl Board {
         self.write().source(source).error = Some(clip(error));
     }
 
+    /// What was decided could not be committed, or nothing is in the way any more.
+    pub fn commit_failed(&self, source: &SourceId, error: Option<&str>) {
+        let mut state = self.write();
+        match error {
+            Some(error) => state.commits.insert(source.clone(), clip(error)),
+            None => state.commits.remove(source),
+        };
+    }
+
     /// The cluster was made to match a revision, apart from these problems.
     pub fn mirrored(
         &self,
@@ -84,8 +95,17 @@ impl Board {
         revision: &Revision,
         at: Timestamp,
         objects: usize,
-        mut problems: Vec<ProblemView>,
+        problems: Vec<ProblemView>,
     ) {
+        self.compared(source, objects, problems);
+        let mut state = self.write();
+        let view = state.source(source);
+        view.mirrored = Some(revision.clone());
+        view.mirrored_at = Some(at);
+    }
+
+    /// The cluster was compared with the newest revision: so many objects are as it wants them.
+    pub fn compared(&self, source: &SourceId, objects: usize, mut problems: Vec<ProblemView>) {
         problems.sort();
         problems.dedup();
         if problems.len() > PROBLEMS {
@@ -104,8 +124,6 @@ impl Board {
         }
         let mut state = self.write();
         let view = state.source(source);
-        view.mirrored = Some(revision.clone());
-        view.mirrored_at = Some(at);
         view.objects = objects;
         view.problems = problems;
         view.error = None;
@@ -157,6 +175,7 @@ impl Board {
     pub fn forget(&self, source: &SourceId) {
         let mut state = self.write();
         state.sources.remove(source);
+        state.commits.remove(source);
         state.workloads.retain(|(of, _), _| of != source);
     }
 
@@ -178,7 +197,7 @@ impl Board {
             kind: "AppList".to_owned(),
             time: now,
             controller: state.controller.clone(),
-            sources: state.sources.values().cloned().collect(),
+            sources: state.sources.values().map(|view| state.with_commits(view)).collect(),
             items,
         }
     }
@@ -204,6 +223,12 @@ impl State {
             error: None,
             problems: Vec::new(),
         })
+    }
+
+    /// A source with what keeps commits from it, unless something worse is wrong with it.
+    fn with_commits(&self, view: &SourceView) -> SourceView {
+        let error = view.error.clone().or_else(|| self.commits.get(&view.name).cloned());
+        SourceView { error, ..view.clone() }
     }
 
     /// A workload by name, in every source that declares it: what runs is the same for each.

@@ -64,7 +64,7 @@ pub struct SourceView {
     /// How many objects that revision has.
     #[serde(default)]
     pub objects: usize,
-    /// Why the last fetch or mirror failed as a whole, until one succeeds.
+    /// Why the last fetch or mirror failed as a whole, or else the last commit, until one succeeds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// What is wrong with single files and objects of the mirrored revision.

@@ -25,13 +25,13 @@ impl Source {
             self.heartbeat.tick();
             match &scanned {
                 Ok(found) => {
+                    self.standing.ends(&format!("scan {repository}"));
                     for (tag, why) in &found.skipped {
                         debug!(image.repository = %repository, image.tag = %tag, "skipped: {why}");
                     }
                 }
                 Err(fault) => {
-                    let known = self.scans.get(&repository);
-                    if known.is_none_or(|known| known.as_ref().err() != Some(&fault.text)) {
+                    if self.standing.begins(&format!("scan {repository}"), fault) {
                         warn!(image.repository = %repository, error = %fault, "{repository} could not be scanned: {fault}");
                     }
                 }
@@ -92,7 +92,8 @@ impl Source {
                     self.heartbeat.tick();
                 }
                 let Some(history) = whole.get(&workload.file) else { continue };
-                let line = read_line(history, &workload.id, &container.name, current, &self.settings.automation);
+                let written = self.desired.as_written(&workload.id);
+                let line = read_line(history, &written, &container.name, current, &self.settings.automation);
                 let known = KnownLine {
                     newest: history.changes.first().map(|change| change.commit.revision.clone()),
                     head: revision.clone(),

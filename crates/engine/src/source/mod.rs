@@ -10,8 +10,10 @@
 //! again. Faults of one image or object never end a pass.
 
 mod automate;
+mod follow;
 mod knowledge;
 mod reporting;
+mod standing;
 mod sync;
 
 use crate::decide::{Automation, LineHistory};
@@ -22,7 +24,10 @@ use crate::ports::{
 };
 use crate::report::{Heartbeat, Reporter};
 use crate::scan::Scanned;
+use follow::{Follower, InPlace};
 use futures::FutureExt;
+use futures::channel::mpsc;
+use standing::Standing;
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::sync::Arc;
@@ -82,12 +87,19 @@ pub struct Source {
     desired: Desired,
     parsed: BTreeMap<String, ManifestFile>,
     mirrored: Option<Revision>,
+    /// With `observe`, what was compared last.
+    compared: Option<Revision>,
     /// Whether the last pass of the mirror left something that may succeed by trying again.
     retry: bool,
     scans: BTreeMap<Repository, Result<Scanned, String>>,
     lines: BTreeMap<(WorkloadId, String), KnownLine>,
-    /// Problems and decisions that were logged and stand: each is logged once.
+    /// Problems that were logged and stand: each is logged once.
     reported: BTreeSet<String>,
+    standing: Standing,
+    refusal: Option<Refusal>,
+    /// What is in place is followed beside the turns.
+    passes: mpsc::UnboundedSender<InPlace>,
+    followed: Option<mpsc::UnboundedReceiver<InPlace>>,
 }
 
 /// A line's history, and the newest commit that it was read from.
@@ -96,6 +108,15 @@ struct KnownLine {
     head: Revision,
     current: tagboat_image::Reference,
     history: LineHistory,
+}
+
+/// A commit that the remote would not have.
+struct Refusal {
+    /// What was to be committed, and on what.
+    plan: String,
+    times: u32,
+    /// Not to be tried again before then.
+    until: jiff::Timestamp,
 }
 
 /// Why a turn began.
@@ -121,6 +142,7 @@ impl Source {
             Arc::clone(&ports.live),
             Arc::clone(&ports.fence),
         );
+        let (passes, receiver) = mpsc::unbounded();
         Self {
             settings,
             ports,
@@ -131,15 +153,37 @@ impl Source {
             desired: Desired::default(),
             parsed: BTreeMap::new(),
             mirrored: None,
+            compared: None,
             retry: false,
             scans: BTreeMap::new(),
             lines: BTreeMap::new(),
             reported: BTreeSet::new(),
+            standing: Standing::default(),
+            refusal: None,
+            passes,
+            followed: Some(receiver),
         }
     }
 
     /// Runs until `shutdown` is ready. `kick` becomes ready when somebody asks for a turn now.
     pub async fn run(mut self, shutdown: impl Future<Output = ()> + Send, kick: Kick) {
+        let ports = self.ports.clone();
+        let passes = self.followed.take();
+        let follow = async move {
+            if let Some(passes) = passes {
+                Follower::new(ports.cluster, ports.clock, ports.reporter).run(passes).await;
+            }
+        };
+        futures::pin_mut!(follow);
+        let turns = self.take_turns(shutdown, kick);
+        futures::pin_mut!(turns);
+        match futures::future::select(turns, follow).await {
+            futures::future::Either::Left(((), _)) => {}
+            futures::future::Either::Right(((), turns)) => turns.await,
+        }
+    }
+
+    async fn take_turns(mut self, shutdown: impl Future<Output = ()> + Send, kick: Kick) {
         let clock = Arc::clone(&self.ports.clock);
         let live = Arc::clone(&self.ports.live);
         let mut shutdown = Box::pin(shutdown.fuse());

@@ -1,18 +1,22 @@
 //! Fetching and mirroring.
 
 use super::Source;
+use super::follow::InPlace;
 use crate::mirror::{Desired, Mirrored, load};
 use crate::ports::{Fault, FaultKind, Head};
 use crate::report::{ImageLag, ProblemView, Step, SyncResult};
 use std::collections::BTreeSet;
-use tagboat_manifest::{Problem, Severity};
+use tagboat_manifest::{Problem, Severity, WorkloadId};
 use tracing::{info, warn};
 
 impl Source {
     /// Fetches, and mirrors what is new or was left over.
     pub(super) async fn sync(&mut self) {
         match self.ports.git.fetch().await {
-            Ok(head) => self.moved_to(head).await,
+            Ok(head) => {
+                self.standing.ends("fetch");
+                self.moved_to(head).await;
+            }
             Err(fault) => self.sync_failed("fetch", &fault),
         }
     }
@@ -26,6 +30,7 @@ impl Source {
                 self.sync_failed("read the manifests", &fault);
                 return;
             }
+            self.standing.ends("read the manifests");
             info!(
                 source = %self.settings.source,
                 git.revision = %head.commit.revision,
@@ -35,7 +40,8 @@ impl Source {
             );
         }
         self.head = Some(head);
-        if new || self.retry || self.mirrored.is_none() {
+        let seen = if self.settings.observe { &self.compared } else { &self.mirrored };
+        if new || self.retry || seen.is_none() {
             self.remirror().await;
         }
     }
@@ -65,17 +71,41 @@ impl Source {
     pub(super) async fn remirror(&mut self) {
         let Some(head) = self.head.clone() else { return };
         let began = self.ports.clock.now();
-        if self.settings.observe {
-            return;
-        }
         let loaded = load(self.desired.clone(), &*self.ports.cluster, &self.settings.default_namespace).await;
         let mirrored = match loaded {
+            Ok(loaded) if self.settings.observe => {
+                self.compare(&head, loaded).await;
+                return;
+            }
             Ok(loaded) => self.mirror.mirror(&head.commit.revision, loaded).await,
             Err(fault) => Err(fault),
         };
         match mirrored {
-            Ok(mirrored) => self.mirrored(&head, mirrored, began).await,
+            Ok(mirrored) => {
+                self.standing.ends("mirror");
+                self.mirrored(&head, mirrored, began).await;
+            }
             Err(fault) => self.sync_failed("mirror", &fault),
+        }
+    }
+
+    /// `mode: observe`: what would be mirrored is reported.
+    async fn compare(&mut self, head: &Head, loaded: Desired) {
+        if self.compared.as_ref() == Some(&head.commit.revision) && !self.retry {
+            return;
+        }
+        match self.mirror.compare(&head.commit.revision, loaded).await {
+            Ok(compared) => {
+                self.standing.ends("compare");
+                self.retry = compared.retry;
+                self.report_problems(&compared.problems);
+                let problems = compared.problems.iter().map(view).collect();
+                self.ports.reporter.board.compared(&self.settings.source, compared.in_place.len(), problems);
+                self.compared = Some(head.commit.revision.clone());
+                self.follow(&compared);
+                self.report_decisions();
+            }
+            Err(fault) => self.sync_failed("compare", &fault),
         }
     }
 
@@ -94,20 +124,20 @@ impl Source {
             info!(
                 source = %source,
                 git.revision = %head.commit.revision,
-                objects = mirrored.in_place,
+                objects = mirrored.in_place.len(),
                 changed = mirrored.changed.len(),
                 problems = errors,
                 duration_ms = took.as_millis() as u64,
                 "mirrored {}: {} objects in place, {} changed, {errors} problems",
                 head.commit.revision.short(),
-                mirrored.in_place,
+                mirrored.in_place.len(),
                 mirrored.changed.len(),
             );
         }
         self.mirrored = Some(head.commit.revision.clone());
         let problems = mirrored.problems.iter().map(view).collect();
         let reporter = &self.ports.reporter;
-        reporter.board.mirrored(&source, &head.commit.revision, now, mirrored.in_place, problems);
+        reporter.board.mirrored(&source, &head.commit.revision, now, mirrored.in_place.len(), problems);
         for object in &mirrored.changed {
             let kind = object.kind.to_lowercase();
             let workload = tagboat_manifest::WorkloadId::new(object.namespace.as_deref(), &kind, &object.name);
@@ -115,7 +145,20 @@ impl Source {
                 reporter.step(&workload, Step::Applied).await;
             }
         }
+        self.follow(&mirrored);
         self.report_decisions();
+    }
+
+    /// What runs and was applied by the mirror itself is followed until it is healthy.
+    fn follow(&self, mirrored: &Mirrored) {
+        let own: BTreeSet<&WorkloadId> = self.desired.workloads.iter().map(|workload| &workload.id).collect();
+        let objects = mirrored.in_place.iter().filter_map(|object| {
+            let id = WorkloadId::new(object.namespace.as_deref(), &object.kind, &object.name);
+            (id.kind() != "helmrelease" && own.contains(&id)).then(|| (id, object.clone()))
+        });
+        let pass = InPlace { objects: objects.collect(), changed: mirrored.changed.clone() };
+        // Nobody listens only while the source ends.
+        let _ = self.passes.unbounded_send(pass);
     }
 
     fn sync_failed(&mut self, doing: &str, fault: &Fault) {
@@ -129,7 +172,7 @@ impl Source {
         reporter.board.failed(source, &text);
         let now = self.ports.clock.now();
         reporter.meters.synced(source, SyncResult::Failed, std::time::Duration::ZERO, 0, now);
-        if self.reported.insert(text.clone()) {
+        if self.standing.begins(doing, fault) {
             warn!(source = %source, error = %fault, "{text}");
         }
     }

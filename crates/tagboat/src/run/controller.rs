@@ -175,10 +175,12 @@ pub async fn run(config: &Config, kubeconfig: Option<&Path>, identity: &str) -> 
     if let Some(queue) = queue {
         queue.close(LAST_MESSAGES).await;
     }
-    if let Some(lease) = lease.and_then(Arc::into_inner) {
-        if let Err(error) = lease.release().await {
-            warn!(error = %error, "the lease could not be given back; another replica takes it when it runs out");
-        }
+    // Every task has ended, so this was the last other hand on the lease.
+    drop(fence);
+    if let Some(lease) = lease.and_then(Arc::into_inner)
+        && let Err(error) = lease.release().await
+    {
+        warn!(error = %error, "the lease could not be given back; another replica takes it when it runs out");
     }
     info!("stopped");
     failed.map_or(Ok(()), Err)

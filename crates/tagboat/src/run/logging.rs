@@ -17,8 +17,9 @@ pub enum Format {
 pub fn start(level: &str, format: Format) -> Result<()> {
     let filter =
         EnvFilter::try_new(level).with_context(|| format!("--log-level {level:?} is not a level or filter"))?;
-    // Libraries below us speak of their own connections at `info`; that is no line of ours.
-    let quiet = ["hyper_util=warn", "h2=warn", "rustls=warn", "tower=warn", "kube_client=warn", "kube_runtime=error"];
+    // Libraries below us speak of their own connections; that is no line of ours. What goes wrong on them comes back as
+    // an error, and is told once.
+    let quiet = ["hyper_util=warn", "h2=warn", "rustls=warn", "tower=warn", "kube_client=off", "kube_runtime=off"];
     let filter = if level.contains('=') {
         filter
     } else {

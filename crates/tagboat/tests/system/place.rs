@@ -4,7 +4,8 @@ use jiff::Timestamp;
 use std::path::PathBuf;
 use std::time::Duration;
 use tagboat_testkit::{
-    ChartServer, Cluster, Controller, GitHttp, ImageSpec, Registry, Repository, Scratch, SlackStandIn,
+    ChartServer, Cluster, Controller, Credentials, GitHttp, ImageSpec, Registry, RegistryAuth, RegistryOptions,
+    Repository, Scratch, SlackStandIn,
 };
 
 /// How long anything may take that is waited for. A machine that is busy is slow; nothing here is timed.
@@ -33,12 +34,20 @@ pub struct Place {
 
 impl Place {
     pub async fn new() -> Self {
+        Self::start_all(GitHttp::start().unwrap(), RegistryAuth::Open).await
+    }
+
+    /// One where git and the registry ask who is there.
+    pub async fn guarded(git: &Credentials, registry: RegistryAuth) -> Self {
+        Self::start_all(GitHttp::start_with(Some(git)).unwrap(), registry).await
+    }
+
+    async fn start_all(git: GitHttp, auth: RegistryAuth) -> Self {
         let cluster = Cluster::start().await.unwrap();
-        let git = GitHttp::start().unwrap();
         let repository = git.create_repository("infrastructure").unwrap();
         Self {
             cluster,
-            registry: Registry::start().await.unwrap(),
+            registry: Registry::start_with(RegistryOptions { auth, ..RegistryOptions::default() }).await.unwrap(),
             charts: ChartServer::start().await.unwrap(),
             git,
             repository,

@@ -7,6 +7,7 @@ const BRANCH: &str = "master";
 const MIRRORED: &str = "https://mozilla-it.github.io/helm-charts/";
 const DEV: &str = "voice-dev:helmrelease/voice";
 
+#[allow(clippy::print_stdout, reason = "a test that did not run says so")]
 fn bundle() -> Option<PathBuf> {
     let folder = std::env::var_os("TAGBOAT_VOICE_INFRA")
         .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/voice-infra"), PathBuf::from);

@@ -64,7 +64,7 @@ impl Kwok {
             command.arg("--kubeconfig").arg(&config).arg("--config").arg(&stages);
             command.args(["--manage-all-nodes=true", "--cidr=10.1.0.0/16", "--node-ip=127.0.0.1"]);
             command.args([&format!("--node-port={port}"), &format!("--server-address=127.0.0.1:{port}")]);
-            command.arg("--enable-crds=Logs,ClusterLogs").env("HOME", scratch.path());
+            command.arg("--enable-crds=Logs,ClusterLogs,PortForward").env("HOME", scratch.path());
             Ok((command, Probe::answers(http.get(format!("http://127.0.0.1:{port}/healthz")), 200)))
         })
         .await?;
