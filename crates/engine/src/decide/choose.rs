@@ -96,6 +96,10 @@ fn choose(image: &Image<'_>) -> Result<(Reason, Option<Candidate>), Reason> {
     ordered.sort_by(|a, b| compare(&filter, a, b));
     let stands = Standing { filter: &filter, current, candidates, history: image.history };
     let listed = candidates.iter().find(|candidate| candidate.tag == *current_tag);
+    let by_time = filter.admits(current_tag) && !filter.is_ordered_by_version();
+    if by_time && listed.is_none() && image.history.is_some_and(|history| history.unknown) {
+        return Err(Reason::HistoryUnknown { current: current_tag.clone() });
+    }
     let newer = stands.newer_than_current(&ordered, listed);
     let nothing_better = || match ordered.first() {
         Some(first) if first.tag != *current_tag => {

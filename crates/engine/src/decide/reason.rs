@@ -142,6 +142,11 @@ pub enum Reason {
         /// How many pass.
         matching: usize,
     },
+    /// The current tag is gone from the registry, and history does not reach back to when it was set.
+    HistoryUnknown {
+        /// The current tag.
+        current: Tag,
+    },
     /// The commit could not be made; what was tried is in the text.
     NotCommitted {
         /// Why.
@@ -163,6 +168,7 @@ impl Reason {
             | Self::NotScanned { .. }
             | Self::Incomplete { .. }
             | Self::NoTimes { .. }
+            | Self::HistoryUnknown { .. }
             | Self::NotCommitted { .. } => Action::Blocked,
         }
     }
@@ -187,6 +193,7 @@ impl Reason {
             Self::NotScanned { .. } => "not-scanned",
             Self::Incomplete { .. } => "incomplete-list",
             Self::NoTimes { .. } => "tags-without-time",
+            Self::HistoryUnknown { .. } => "history-unknown",
             Self::NotCommitted { .. } => "not-committed",
         }
     }
@@ -251,6 +258,11 @@ impl fmt::Display for Reason {
             | Self::NotScanned { text }
             | Self::Incomplete { text }
             | Self::NotCommitted { text } => f.write_str(text),
+            Self::HistoryUnknown { current } => write!(
+                f,
+                "the current tag {current} is gone from the registry, and the clone is too shallow to tell when it was \
+                 set, and so what is newer"
+            ),
             Self::NoTimes { filter, matching } => {
                 write!(f, "{matching} tags match {filter}, but the registry tells no time for any of them")
             }

@@ -174,7 +174,7 @@ impl Knowledge for Offline<'_> {
     }
 
     fn tags(&self, _: &Workload, repository: &Repository) -> Cow<'_, Tags> {
-        Cow::Owned(self.images.of(repository))
+        self.images.of(repository)
     }
 
     fn history(&self, workload: &Workload, container: &Container) -> Option<LineHistory> {

@@ -3,13 +3,14 @@
 use anyhow::{Context, Result};
 use jiff::Timestamp;
 use serde::Deserialize;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
 use tagboat_engine::decide::Tags;
 use tagboat_image::{Candidate, Digest, Repository, Tag};
 
 /// What the registries offer, by canonical repository.
-pub struct Images(BTreeMap<Repository, Vec<Candidate>>);
+pub struct Images(BTreeMap<Repository, Tags>);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -38,7 +39,7 @@ fn time<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Time
 /// Reads the file.
 ///
 /// # Errors
-/// It cannot be read, is not of this form, or names one repository twice.
+/// It cannot be read, or is not of this form.
 pub fn read(path: &Path) -> Result<Images> {
     let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     let file: File = serde_json::from_slice(&bytes).with_context(|| {
@@ -47,29 +48,30 @@ pub fn read(path: &Path) -> Result<Images> {
             path.display()
         )
     })?;
-    let mut images: BTreeMap<Repository, Vec<Candidate>> = BTreeMap::new();
+    let mut images: BTreeMap<Repository, BTreeMap<Tag, Candidate>> = BTreeMap::new();
     for (name, rows) in file.images {
         let repository = Repository::parse(&name).with_context(|| format!("{}: images[{name:?}]", path.display()))?;
         let known = images.entry(repository).or_default();
         // Tags outside the OCI grammar do not exist at any registry; they are dropped, as a scan drops them.
         for row in rows {
             let Ok(tag) = Tag::new(row.tag) else { continue };
-            let candidate = Candidate { tag, digest: row.digest, created: row.created, pushed: row.pushed };
-            match known.iter_mut().find(|other| other.tag == candidate.tag) {
-                Some(other) => *other = candidate,
-                None => known.push(candidate),
-            }
+            let candidate =
+                Candidate { tag: tag.clone(), digest: row.digest, created: row.created, pushed: row.pushed };
+            known.insert(tag, candidate);
         }
     }
-    Ok(Images(images))
+    let complete = |tags: BTreeMap<Tag, Candidate>| Tags::Complete(tags.into_values().collect());
+    Ok(Images(images.into_iter().map(|(repository, tags)| (repository, complete(tags))).collect()))
 }
 
 impl Images {
     /// The tags of a repository. The file counts as two complete scans that agree.
-    pub fn of(&self, repository: &Repository) -> Tags {
+    pub fn of(&self, repository: &Repository) -> Cow<'_, Tags> {
         match self.0.get(repository) {
-            Some(candidates) => Tags::Complete(candidates.clone()),
-            None => Tags::Unknown(format!("nothing is known of {repository}: it is not in the file of tags")),
+            Some(tags) => Cow::Borrowed(tags),
+            None => {
+                Cow::Owned(Tags::Unknown(format!("nothing is known of {repository}: it is not in the file of tags")))
+            }
         }
     }
 }

@@ -314,6 +314,9 @@ fn in_a_shallow_clone_pins_are_unknown_and_it_says_so() {
     assert_eq!((plan.status, plan.of("web")), (3, "update newer-tag acme/web:main-3".to_owned()));
     assert!(plan.errors().iter().any(|error| error["text"].as_str().unwrap().contains("shallow")), "{:#}", plan.json);
     assert!(plan.stderr.contains("shallow"), "{}", plan.stderr);
+    // What is newer than a tag that is gone, only its commit tells.
+    assert_eq!(shallow.tags(&["main-3@3"]).plan().of("web"), "blocked history-unknown");
+    shallow.tags(&NEWER);
     // One that reaches back to where the tag was set knows.
     shallow.run(&["fetch", "--quiet", "--depth", "3", "origin"]);
     let plan = shallow.plan();
