@@ -80,17 +80,23 @@ fn steps(arguments: &Arguments) -> Vec<Step<'_>> {
                 components::ensure(false, &[]).map(|built| if built == 0 { Outcome::UpToDate } else { Outcome::Passed })
             }),
         },
-        Step { name: "renderer: go vet", run: Box::new(|_| go_vet()) },
+        Step { name: "renderer: go vet", run: Box::new(|_| go("vet")) },
+        Step { name: "renderer: go test", run: Box::new(|_| go("test")) },
         cargo_step("lints: cargo clippy", &["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]),
         Step { name: "documentation: cargo doc", run: Box::new(|_| documentation()) },
         Step { name: "tests: cargo test", run: Box::new(|table| tests_run::run(&arguments.rest, table)) },
     ]
 }
 
-fn go_vet() -> anyhow::Result<Outcome> {
+fn go(verb: &str) -> anyhow::Result<Outcome> {
     let mut go = Command::new("go");
-    go.args(["vet", "./..."]).current_dir(workspace::root().join("crates/helm/renderer"));
-    finish(go.env("GOWORK", "off").env("CGO_ENABLED", "0").status().context("`go vet` cannot be run")?)
+    go.args([verb, "./..."]).current_dir(workspace::root().join("crates/helm/renderer"));
+    finish(
+        go.env("GOWORK", "off")
+            .env("CGO_ENABLED", "0")
+            .status()
+            .with_context(|| format!("`go {verb}` cannot be run"))?,
+    )
 }
 
 fn documentation() -> anyhow::Result<Outcome> {
