@@ -251,8 +251,10 @@ fn a_change_by_a_person_on_an_automated_image_is_a_pin() {
 
 #[test]
 fn what_is_no_pin() {
+    /// What is tried, each state with its author, and the tag that stands in the end.
+    type Case<'a> = (&'a str, Vec<(&'a str, String)>, &'a str);
     let off = "    fluxcd.io/automated: \"false\"\n    filter.fluxcd.io/web: glob:main-*\n";
-    let cases: [(&str, Vec<(&str, String)>, &str); 5] = [
+    let cases: [Case<'_>; 5] = [
         ("adding the file", vec![("a person", manifest("main-1", AUTOMATED))], "main-1"),
         (
             "automation's own change",

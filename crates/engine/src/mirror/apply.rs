@@ -34,6 +34,8 @@ type Pending<'a> = (&'a DesiredObject, Apply, [u8; 32]);
 struct Remembered {
     digest: [u8; 32],
     uid: String,
+    /// What was said of it then stands for as long as it does.
+    warnings: Vec<String>,
 }
 
 /// What came of mirroring one revision.
@@ -92,8 +94,9 @@ impl Mirror {
                 continue;
             }
             let digest = digest(&apply, live.as_ref());
-            if self.applied.get(&wanted.object).is_some_and(|known| known.digest == digest) {
+            if let Some(known) = self.applied.get(&wanted.object).filter(|known| known.digest == digest) {
                 outcome.in_place.push(wanted.object.clone());
+                outcome.problems.extend(known.warnings.iter().map(|text| warning(wanted, text)));
                 continue;
             }
             stages.entry(rank(&wanted.object.kind)).or_default().push((wanted, apply, digest));
@@ -175,15 +178,14 @@ impl Mirror {
     ) {
         match answer {
             Ok(applied) => {
-                for text in &applied.warnings {
-                    outcome.problems.push(at(wanted, Severity::Warning, format!("{}: {text}", wanted.object)));
-                }
+                outcome.problems.extend(applied.warnings.iter().map(|text| warning(wanted, text)));
                 outcome.in_place.push(wanted.object.clone());
                 if applied.changed {
                     info!(source = %self.source, object = %wanted.object, "applied {}", wanted.object);
                     outcome.changed.push(wanted.object.clone());
                 }
-                self.applied.insert(wanted.object.clone(), Remembered { digest, uid: applied.uid });
+                self.applied
+                    .insert(wanted.object.clone(), Remembered { digest, uid: applied.uid, warnings: applied.warnings });
             }
             Err(fault) => {
                 self.applied.remove(&wanted.object);
@@ -262,6 +264,10 @@ impl Mirror {
         self.inventory = Some(next);
         Ok(())
     }
+}
+
+fn warning(wanted: &DesiredObject, text: &str) -> Problem {
+    at(wanted, Severity::Warning, format!("{}: {text}", wanted.object))
 }
 
 fn at(wanted: &DesiredObject, severity: Severity, text: String) -> Problem {

@@ -50,6 +50,7 @@ impl Source {
     async fn read(&mut self, head: &Head) -> Result<(), Fault> {
         let files = self.ports.git.files(&head.commit.revision, &self.settings.paths).await?;
         let mut desired = Desired::read(&files, &mut self.parsed);
+        desired.place(&self.settings.default_namespace);
         for skipped in self.ports.git.skipped(&head.commit.revision, &self.settings.paths).await? {
             desired.problems.push(Problem {
                 file: skipped.path,

@@ -3,6 +3,7 @@
 #![allow(unreachable_pub, reason = "tests have no outside")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
+mod bad_input;
 mod failure;
 mod gate;
 mod observe;
@@ -15,5 +16,6 @@ mod rollback;
 mod secrets;
 mod shop;
 mod ssh;
+mod status;
 mod story;
 mod voice;

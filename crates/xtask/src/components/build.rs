@@ -37,7 +37,11 @@ const JOINED: &[(&str, &[&str])] = &[
     ),
     (
         "kwok-crds.yaml",
-        &["kustomize/crd/bases/kwok.x-k8s.io_logs.yaml", "kustomize/crd/bases/kwok.x-k8s.io_clusterlogs.yaml"],
+        &[
+            "kustomize/crd/bases/kwok.x-k8s.io_logs.yaml",
+            "kustomize/crd/bases/kwok.x-k8s.io_clusterlogs.yaml",
+            "kustomize/crd/bases/kwok.x-k8s.io_portforwards.yaml",
+        ],
     ),
 ];
 
