@@ -71,34 +71,34 @@ pub(crate) fn read(
 }
 
 /// Whether a commit without parents is where a shallow clone ends: libgit2 hides the parents, the header names them.
-fn is_cut_off(commit: &git2::Commit<'_>) -> bool {
+pub(crate) fn is_cut_off(commit: &git2::Commit<'_>) -> bool {
     commit.raw_header_bytes().split(|byte| *byte == b'\n').any(|line| line.starts_with(b"parent "))
 }
 
 /// The objects on the way to a path: the root tree, the folders, the file; shorter where the way ends early.
-struct Trace {
+pub(crate) struct Trace {
     levels: Vec<Oid>,
     full: usize,
 }
 
 impl Trace {
-    fn file(&self) -> Option<Oid> {
+    pub(crate) fn file(&self) -> Option<Oid> {
         (self.levels.len() == self.full).then(|| self.levels.last().copied()).flatten()
     }
 }
 
-struct Walk<'r> {
-    clone: &'r Clone,
-    repo: &'r Repository,
-    max_bytes: usize,
+pub(crate) struct Walk<'r> {
+    pub(crate) clone: &'r Clone,
+    pub(crate) repo: &'r Repository,
+    pub(crate) max_bytes: usize,
     /// The last file read: a change's `before` is the next change's `after`.
-    last: Option<(Oid, Bytes)>,
+    pub(crate) last: Option<(Oid, Bytes)>,
 }
 
 impl Walk<'_> {
     /// Follows a path from a root tree. Where a level equals that of a trace of the same path, so does the rest: most
     /// commits are told to have left the file alone by their root or first folder.
-    fn trace(&self, root: Oid, path: &str, known: Option<&Trace>) -> Result<Trace, Error> {
+    pub(crate) fn trace(&self, root: Oid, path: &str, known: Option<&Trace>) -> Result<Trace, Error> {
         let parts = path.split('/').filter(|part| !part.is_empty());
         let full = 1 + parts.clone().count();
         let mut levels = vec![root];
@@ -123,7 +123,7 @@ impl Walk<'_> {
 
     /// The name that an added file had in the parent: a file that went away in the same commit, with the same bytes,
     /// or else with most of them.
-    fn old_name(
+    pub(crate) fn old_name(
         &self,
         parent: &git2::Commit<'_>,
         child: &git2::Commit<'_>,
@@ -161,7 +161,7 @@ impl Walk<'_> {
             .and_then(|delta| delta.old_file().path().and_then(name)))
     }
 
-    fn change(
+    pub(crate) fn change(
         &mut self,
         commit: &git2::Commit<'_>,
         path: &str,

@@ -30,6 +30,7 @@ mod remote;
 mod repository;
 mod ssh;
 mod text;
+mod touched;
 mod tree;
 mod url;
 mod verdict;

@@ -1,9 +1,11 @@
 //! A checkout on a developer's disk, read for its history only: what `tagboat plan` asks.
 
 use crate::clone::Clone;
-use crate::{BranchName, Error, Limits, RemoteUrl, history, tree};
+use crate::touched::Touched;
+use crate::{BranchName, Error, Limits, RemoteUrl, tree};
 use bytes::Bytes;
 use git2::{Delta, ErrorCode, Repository};
+use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 use tagboat_engine::ports::{PathHistory, RepoFile, Revision};
 
@@ -17,6 +19,8 @@ pub struct WorkTree {
     head: Revision,
     /// The folder's path in the repository.
     prefix: PathBuf,
+    /// Made for the first file that is asked for.
+    touched: OnceCell<Touched>,
 }
 
 impl WorkTree {
@@ -43,7 +47,7 @@ impl WorkTree {
             Err(error) if matches!(error.code(), ErrorCode::UnbornBranch | ErrorCode::NotFound) => return Ok(None),
             Err(error) => return Err(clone.damage("read HEAD", &error)),
         };
-        Ok(Some(Self { repo, clone, head, prefix }))
+        Ok(Some(Self { repo, clone, head, prefix, touched: OnceCell::new() }))
     }
 
     /// The history of a file of the folder along first parents from HEAD, newest first.
@@ -53,21 +57,24 @@ impl WorkTree {
     pub fn history(&self, path: &str, limit: usize) -> Result<PathHistory, Error> {
         let path = self.prefix.join(path);
         let path = path.to_string_lossy().replace('\\', "/");
-        history::read(&self.clone, &self.repo, &self.head, &path, limit, &Limits::default())
+        self.touched()?.history(&self.clone, &self.repo, None, &path, limit, &Limits::default())
     }
 
-    /// The history of a file, named from the repository's root, from a commit's first parent on; empty where it has none.
+    /// The history of a file, named from the repository's root, from the first parent of one of HEAD's first parents on.
     ///
     /// # Errors
     /// The repository cannot be read.
     pub fn history_before(&self, revision: &Revision, path: &str, limit: usize) -> Result<PathHistory, Error> {
-        let commit = self.clone.commit(&self.repo, revision)?;
-        match commit.parent_id(0) {
-            Ok(parent) => {
-                let from = Revision(parent.to_string());
-                history::read(&self.clone, &self.repo, &from, path, limit, &Limits::default())
+        self.touched()?.history(&self.clone, &self.repo, Some(revision), path, limit, &Limits::default())
+    }
+
+    fn touched(&self) -> Result<&Touched, Error> {
+        match self.touched.get() {
+            Some(touched) => Ok(touched),
+            None => {
+                let touched = Touched::read(&self.clone, &self.repo, &self.head, &Limits::default())?;
+                Ok(self.touched.get_or_init(|| touched))
             }
-            Err(_) => Ok(PathHistory { changes: Vec::new(), complete: true }),
         }
     }
 

@@ -2,7 +2,8 @@ use super::Decision;
 use super::line::LineHistory;
 use super::reason::Reason;
 use crate::policy::Effective;
-use tagboat_image::{Candidate, Filter, Reference, compare};
+use std::collections::HashSet;
+use tagboat_image::{Candidate, Digest, Filter, Reference, compare};
 use tagboat_manifest::{Container, Workload};
 
 /// What is known of an image's tags.
@@ -89,26 +90,29 @@ fn choose(image: &Image<'_>) -> Result<(Reason, Option<Candidate>), Reason> {
         return Err(Reason::Newest { filter: filter.to_string(), matching: matching.len(), seen: candidates.len() });
     }
     let orderable = |candidate: &&Candidate| filter.is_ordered_by_version() || candidate.time().is_some();
-    let mut ordered: Vec<&Candidate> = matching.iter().copied().filter(orderable).collect();
-    if ordered.is_empty() {
+    let ordered: Vec<&Candidate> = matching.iter().copied().filter(orderable).collect();
+    // Lists are long, and all that counts of one is what comes first.
+    let order = |a: &&Candidate, b: &&Candidate| compare(&filter, a, b);
+    let Some(first) = ordered.iter().copied().min_by(order) else {
         return Err(Reason::NoTimes { filter: filter.to_string(), matching: matching.len() });
-    }
-    ordered.sort_by(|a, b| compare(&filter, a, b));
-    let stands = Standing { filter: &filter, current, candidates, history: image.history };
+    };
+    let stands = Standing::new(&filter, current, candidates, image.history);
     let listed = candidates.iter().find(|candidate| candidate.tag == *current_tag);
     let by_time = filter.admits(current_tag) && !filter.is_ordered_by_version();
     if by_time && listed.is_none() && image.history.is_some_and(|history| history.unknown) {
         return Err(Reason::HistoryUnknown { current: current_tag.clone() });
     }
     let newer = stands.newer_than_current(&ordered, listed);
-    let nothing_better = || match ordered.first() {
-        Some(first) if first.tag != *current_tag => {
+    let nothing_better = || {
+        if first.tag == *current_tag {
+            Reason::Newest { filter: filter.to_string(), matching: matching.len(), seen: candidates.len() }
+        } else {
             Reason::OnlyOlder { filter: filter.to_string(), newest: first.tag.clone() }
         }
-        _ => Reason::Newest { filter: filter.to_string(), matching: matching.len(), seen: candidates.len() },
     };
-    let Some(best) = newer.first().copied() else { return Err(nothing_better()) };
-    let Some(chosen) = newer.iter().copied().find(|candidate| stands.allowed_by_pin(candidate)) else {
+    let Some(best) = newer.iter().copied().min_by(order) else { return Err(nothing_better()) };
+    let allowed = newer.iter().copied().filter(|candidate| stands.allowed_by_pin(candidate));
+    let Some(chosen) = allowed.min_by(order) else {
         return Err(match image.history.and_then(|history| history.pin.clone()) {
             Some(pin) => {
                 let stood = stands.has_stood(best);
@@ -136,12 +140,31 @@ fn choose(image: &Image<'_>) -> Result<(Reason, Option<Candidate>), Reason> {
 struct Standing<'a> {
     filter: &'a Filter,
     current: &'a Reference,
-    candidates: &'a [Candidate],
     history: Option<&'a LineHistory>,
+    /// Under a pin, the digests of the images that were on the line before it.
+    stood_digests: HashSet<&'a Digest>,
 }
 
-impl Standing<'_> {
-    /// The candidates that may follow the current tag by D4, the best first.
+impl<'a> Standing<'a> {
+    fn new(
+        filter: &'a Filter,
+        current: &'a Reference,
+        candidates: &'a [Candidate],
+        history: Option<&'a LineHistory>,
+    ) -> Self {
+        let mut stood_digests = HashSet::new();
+        if let Some((history, pin)) = history.and_then(|history| Some((history, history.pin.as_ref()?))) {
+            stood_digests.extend(&history.stood_digests);
+            // A tag that stood here says which image that was, unless it was pushed again since.
+            let was_then = |it: &&Candidate| {
+                history.stood_tags.contains(&it.tag) && it.time().is_none_or(|time| time <= pin.since)
+            };
+            stood_digests.extend(candidates.iter().filter(was_then).filter_map(|it| it.digest.as_ref()));
+        }
+        Self { filter, current, history, stood_digests }
+    }
+
+    /// The candidates that may follow the current tag by D4.
     fn newer_than_current<'c>(&self, ordered: &[&'c Candidate], listed: Option<&Candidate>) -> Vec<&'c Candidate> {
         let Some(tag) = self.current.tag() else { return Vec::new() };
         let others = ordered.iter().copied().filter(|candidate| candidate.tag != *tag);
@@ -175,17 +198,9 @@ impl Standing<'_> {
         candidate.time().is_some_and(|time| time > pin.since) && !self.has_stood(candidate)
     }
 
-    /// Whether a candidate, by name or digest, has been on this line before.
+    /// Whether a candidate, by name or digest, was on this line before the pin.
     fn has_stood(&self, candidate: &Candidate) -> bool {
-        let Some(history) = self.history else { return false };
-        let Some(digest) = &candidate.digest else { return history.stood_tags.contains(&candidate.tag) };
-        // A tag that stood here says which image that was, unless it was pushed again since.
-        let since = history.pin.as_ref().map(|pin| pin.since);
-        let was_then = |other: &Candidate| {
-            other.digest.as_ref() == Some(digest) && other.time() <= since && history.stood_tags.contains(&other.tag)
-        };
-        history.stood_tags.contains(&candidate.tag)
-            || history.stood_digests.contains(digest)
-            || self.candidates.iter().any(was_then)
+        self.history.is_some_and(|history| history.stood_tags.contains(&candidate.tag))
+            || candidate.digest.as_ref().is_some_and(|digest| self.stood_digests.contains(digest))
     }
 }
