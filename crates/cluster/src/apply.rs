@@ -158,6 +158,7 @@ fn finish(
         // A dry run of a creation has none.
         resource_version: text("/metadata/resourceVersion").unwrap_or_default(),
         changed: live.is_none_or(|live| changed(live, &answer.value, manager)),
+        content: tagboat_engine::mirror::content(&answer.value),
         generation: answer.value.pointer("/metadata/generation").and_then(Value::as_i64),
         warnings: desired.into_warnings(),
     })

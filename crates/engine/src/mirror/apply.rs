@@ -20,20 +20,22 @@ const ESTABLISH: Duration = Duration::from_secs(60);
 
 /// Applies the revisions of one source, and remembers what it applied, so that what did not change costs no request.
 pub struct Mirror {
-    source: SourceId,
-    cluster: Arc<dyn Cluster>,
+    pub(super) source: SourceId,
+    pub(super) cluster: Arc<dyn Cluster>,
     live: Arc<dyn LivePolicies>,
     fence: Arc<dyn WriteFence>,
-    applied: BTreeMap<ObjectRef, Remembered>,
+    pub(super) applied: BTreeMap<ObjectRef, Remembered>,
     inventory: Option<Inventory>,
 }
 
 /// An object that is to be applied, and the digest of what the apply depends on.
 type Pending<'a> = (&'a DesiredObject, Apply, [u8; 32]);
 
-struct Remembered {
+pub(super) struct Remembered {
     digest: [u8; 32],
     uid: String,
+    /// What it said after its apply.
+    pub(super) content: [u8; 32],
     /// What was said of it then stands for as long as it does.
     warnings: Vec<String>,
 }
@@ -65,11 +67,6 @@ impl Mirror {
         fence: Arc<dyn WriteFence>,
     ) -> Self {
         Self { source, cluster, live, fence, applied: BTreeMap::new(), inventory: None }
-    }
-
-    /// Forgets what was applied, so that the next pass compares everything with the cluster.
-    pub fn forget(&mut self) {
-        self.applied.clear();
     }
 
     /// Makes the cluster match a revision.
@@ -184,8 +181,10 @@ impl Mirror {
                     info!(source = %self.source, object = %wanted.object, "applied {}", wanted.object);
                     outcome.changed.push(wanted.object.clone());
                 }
-                self.applied
-                    .insert(wanted.object.clone(), Remembered { digest, uid: applied.uid, warnings: applied.warnings });
+                self.applied.insert(
+                    wanted.object.clone(),
+                    Remembered { digest, uid: applied.uid, content: applied.content, warnings: applied.warnings },
+                );
             }
             Err(fault) => {
                 self.applied.remove(&wanted.object);

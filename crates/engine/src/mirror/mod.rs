@@ -8,9 +8,11 @@
 //! revision counts as mirrored with problems. Nothing is pruned here.
 
 mod apply;
+mod drift;
 mod load;
 mod order;
 
 pub use apply::{Mirror, Mirrored};
+pub use drift::content;
 pub use load::{Desired, DesiredObject, load};
 pub use order::rank;

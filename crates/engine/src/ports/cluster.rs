@@ -100,6 +100,8 @@ pub struct Applied {
     pub changed: bool,
     /// `metadata.generation` after the apply, where the kind has one.
     pub generation: Option<i64>,
+    /// What the object says after the apply: [`content`](crate::mirror::content).
+    pub content: [u8; 32],
     /// What was normalised or left out, and the API server's own warnings.
     pub warnings: Vec<String>,
 }

@@ -86,6 +86,8 @@ pub struct Source {
     files: Vec<RepoFile>,
     desired: Desired,
     parsed: BTreeMap<String, ManifestFile>,
+    /// How often the branch was looked at.
+    fetches: u32,
     mirrored: Option<Revision>,
     /// With `observe`, what was compared last.
     compared: Option<Revision>,
@@ -152,6 +154,7 @@ impl Source {
             files: Vec::new(),
             desired: Desired::default(),
             parsed: BTreeMap::new(),
+            fetches: 0,
             mirrored: None,
             compared: None,
             retry: false,

@@ -9,6 +9,9 @@ use std::collections::BTreeSet;
 use tagboat_manifest::{Problem, Severity, WorkloadId};
 use tracing::{info, warn};
 
+/// Every so many fetches it is looked at what others did to the objects, and to what the API server serves.
+const REVIEW: u32 = 10;
+
 impl Source {
     /// Fetches, and mirrors what is new or was left over.
     pub(super) async fn sync(&mut self) {
@@ -40,8 +43,13 @@ impl Source {
             );
         }
         self.head = Some(head);
+        self.fetches = self.fetches.wrapping_add(1);
+        let review = !self.settings.observe && self.fetches % REVIEW == 0;
+        if review {
+            self.mirror.review().await;
+        }
         let seen = if self.settings.observe { &self.compared } else { &self.mirrored };
-        if new || self.retry || seen.is_none() {
+        if new || review || self.retry || seen.is_none() {
             self.remirror().await;
         }
     }

@@ -8,7 +8,7 @@ fn config_map(name: &str, namespace: &str) -> String {
     format!("apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {name}\n{namespace}data:\n  a: b\n")
 }
 
-const CRD: &str = "apiVersion: apiextensions.k8s.io/v1
+pub const CRD: &str = "apiVersion: apiextensions.k8s.io/v1
 kind: CustomResourceDefinition
 metadata:
   name: shelves.shop.example.com

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 mod bad_input;
+mod drift;
 mod failure;
 mod gate;
 mod observe;

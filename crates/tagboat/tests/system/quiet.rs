@@ -7,8 +7,8 @@ use std::time::Duration;
 use tagboat_testkit::ControllerOptions;
 
 const USER: &str = "tagboat-under-audit";
-/// Intervals are one second here.
-const CYCLES: u64 = 8;
+/// Intervals are one second here; every tenth fetch looks at the objects themselves.
+const CYCLES: u64 = 12;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cycle_that_changes_nothing_writes_nothing_and_says_nothing() {
