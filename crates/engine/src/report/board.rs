@@ -42,6 +42,9 @@ struct State {
     /// Why nothing can be committed to a source. It stands beside what is wrong with reading it.
     commits: BTreeMap<SourceId, String>,
     workloads: BTreeMap<(SourceId, WorkloadId), WorkloadView>,
+    /// What was learnt of workloads before a source has declared them: after a start, releases are looked at as early
+    /// as repositories are.
+    undeclared: BTreeMap<WorkloadId, WorkloadView>,
 }
 
 /// Texts on the board end after so many characters: an API server's or template's error can be very long.
@@ -135,7 +138,8 @@ impl Board {
         let mut state = self.write();
         state.source(source);
         let mut old = std::mem::take(&mut state.workloads);
-        let known = |id: &WorkloadId| old.remove(&(source.clone(), id.clone()));
+        let undeclared = &mut state.undeclared;
+        let known = |id: &WorkloadId| old.remove(&(source.clone(), id.clone())).or_else(|| undeclared.remove(id));
         let new: Vec<WorkloadView> = workloads.into_iter().map(with_known(source, known)).collect();
         old.retain(|(of, _), _| of != source);
         old.extend(new.into_iter().map(|view| ((source.clone(), view.workload.clone()), view)));
@@ -233,9 +237,32 @@ impl State {
 
     /// A workload by name, in every source that declares it: what runs is the same for each.
     fn each(&mut self, workload: &WorkloadId, mut change: impl FnMut(&mut WorkloadView)) {
+        let mut declared = false;
         for (_, view) in self.workloads.iter_mut().filter(|((_, id), _)| id == workload) {
             change(view);
+            declared = true;
         }
+        if !declared {
+            change(self.undeclared.entry(workload.clone()).or_insert_with(|| nothing_of(workload)));
+        }
+    }
+}
+
+/// A workload of which nothing is known.
+fn nothing_of(workload: &WorkloadId) -> WorkloadView {
+    WorkloadView {
+        workload: workload.clone(),
+        state: super::AppState::Unknown,
+        because: String::new(),
+        source: SourceId(String::new()),
+        file: String::new(),
+        line: 0,
+        automated: false,
+        hold: None,
+        containers: Vec::new(),
+        release: None,
+        health: None,
+        change: None,
     }
 }
 

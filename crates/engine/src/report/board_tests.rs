@@ -185,3 +185,15 @@ fn the_report_reads_back_and_survives_words_of_a_newer_version() {
     assert_eq!(read.items[0].state, AppState::Unknown);
     assert_eq!(read.items[0].workload.name(), "wéb");
 }
+
+#[test]
+fn what_was_learnt_before_a_source_declared_the_workload_is_kept() {
+    let board = Board::new("0.1.0");
+    board.released(&web(), release("Succeeded", 1));
+    board.health(&web(), &healthy(), at(1));
+    assert_eq!(board.snapshot(at(2)).items, [], "nobody has declared it");
+    board.decided(&source(), vec![decided(web(), container(Action::Keep, "newest"))]);
+    let items = board.snapshot(at(2)).items;
+    assert_eq!(items[0].state, AppState::Healthy);
+    assert_eq!(items[0].release.as_ref().unwrap().phase, "Succeeded");
+}

@@ -44,7 +44,7 @@ impl Source {
         }
         self.head = Some(head);
         self.fetches = self.fetches.wrapping_add(1);
-        let review = !self.settings.observe && self.fetches % REVIEW == 0;
+        let review = !self.settings.observe && self.fetches.is_multiple_of(REVIEW);
         if review {
             self.mirror.review().await;
         }
