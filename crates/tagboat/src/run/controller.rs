@@ -13,7 +13,7 @@ use tagboat_cluster::{ApiServer, LeaseFence, LeaseOptions, Options, PolicyWatch,
 use tagboat_engine::ports::{Clock, Notifier, SourceId, WriteFence};
 use tagboat_engine::release::ReleasePorts;
 use tagboat_engine::releases::Releases;
-use tagboat_engine::report::{Board, Meters, Progress, Reporter};
+use tagboat_engine::report::{Board, Meters, Progress, Readiness, Reporter};
 use tagboat_engine::source::{Source, SourcePorts, SourceSettings};
 use tagboat_helm::HelmRecords;
 use tagboat_notify::{QueueOptions, QueuedNotifier};
@@ -113,7 +113,7 @@ pub async fn run(config: &Config, kubeconfig: Option<&Path>, identity: &str) -> 
     }
     let running = async {
         if let Some(lease) = &lease {
-            wait_for_lease(lease, &board).await;
+            wait_for_lease(lease, &board, &ready).await;
             install_crds(config, &cluster, &*clock).await;
         }
         ready.set(true);
@@ -229,7 +229,8 @@ async fn until_stopped(stop: CancellationToken, work: impl Future<Output = ()>, 
     name
 }
 
-async fn wait_for_lease(lease: &LeaseFence, board: &Board) {
+/// Waits until this replica leads. One that stands by is ready: it is all that it can be.
+async fn wait_for_lease(lease: &LeaseFence, board: &Board, ready: &Readiness) {
     let mut state = lease.state();
     loop {
         let now = state.borrow_and_update().clone();
@@ -240,6 +241,7 @@ async fn wait_for_lease(lease: &LeaseFence, board: &Board) {
         }
         if let Some(holder) = &now.holder {
             info!(lease.holder = holder, "waiting: {holder} holds the lease");
+            ready.set(true);
         }
         if state.changed().await.is_err() {
             futures::future::pending::<()>().await;
