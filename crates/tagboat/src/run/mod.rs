@@ -5,6 +5,7 @@ mod clock;
 mod controller;
 mod fence;
 mod logging;
+mod memory;
 
 use crate::cli::report;
 use crate::config;
@@ -50,9 +51,12 @@ pub fn run(arguments: &Arguments) -> Result<Exit> {
     if arguments.check {
         return Ok(Exit::Done);
     }
+    memory::use_one_arena();
     logging::start(&arguments.log_level, arguments.log_format)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
+        .max_blocking_threads(8)
+        .thread_keep_alive(std::time::Duration::from_secs(2))
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
