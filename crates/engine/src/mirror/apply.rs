@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
-use tagboat_manifest::{Problem, Severity};
+use tagboat_manifest::{Problem, Severity, Workload, WorkloadId};
 use tracing::{info, warn};
 
 /// How many objects of one stage are applied side by side.
@@ -57,6 +57,24 @@ pub struct Mirrored {
     pub retry: bool,
 }
 
+impl Mirrored {
+    /// Nothing done yet, and what is wrong with the manifests themselves.
+    fn begin(revision: &Revision, desired: &Desired) -> Self {
+        Self {
+            revision: revision.clone(),
+            in_place: Vec::new(),
+            changed: Vec::new(),
+            untouched: Vec::new(),
+            problems: desired.problems.clone(),
+            retry: false,
+        }
+    }
+}
+
+fn by_id(desired: &Desired) -> BTreeMap<&WorkloadId, &Workload> {
+    desired.workloads.iter().map(|workload| (&workload.id, workload)).collect()
+}
+
 impl Mirror {
     /// A mirror that has applied nothing yet.
     #[must_use]
@@ -75,17 +93,11 @@ impl Mirror {
     /// Nothing could be done at all: this process may not write, or the API server is out of reach.
     pub async fn mirror(&mut self, revision: &Revision, desired: Desired) -> Result<Mirrored, Fault> {
         self.fence.check().await?;
-        let mut outcome = Mirrored {
-            revision: revision.clone(),
-            in_place: Vec::new(),
-            changed: Vec::new(),
-            untouched: Vec::new(),
-            problems: desired.problems.clone(),
-            retry: false,
-        };
+        let mut outcome = Mirrored::begin(revision, &desired);
+        let workloads = by_id(&desired);
         let mut stages: BTreeMap<u8, Vec<Pending<'_>>> = BTreeMap::new();
         for wanted in &desired.objects {
-            let (apply, live, untouched) = self.prepare(wanted, &desired);
+            let (apply, live, untouched) = self.prepare(wanted, &workloads);
             if let Some(why) = untouched {
                 outcome.untouched.push((wanted.object.clone(), why));
                 continue;
@@ -125,17 +137,11 @@ impl Mirror {
     /// # Errors
     /// The API server is out of reach.
     pub async fn compare(&self, revision: &Revision, desired: Desired) -> Result<Mirrored, Fault> {
-        let mut outcome = Mirrored {
-            revision: revision.clone(),
-            in_place: Vec::new(),
-            changed: Vec::new(),
-            untouched: Vec::new(),
-            problems: desired.problems.clone(),
-            retry: false,
-        };
+        let mut outcome = Mirrored::begin(revision, &desired);
+        let workloads = by_id(&desired);
         let mut objects = Vec::new();
         for wanted in &desired.objects {
-            let (mut apply, _, untouched) = self.prepare(wanted, &desired);
+            let (mut apply, _, untouched) = self.prepare(wanted, &workloads);
             apply.dry_run = true;
             match untouched {
                 Some(why) => outcome.untouched.push((wanted.object.clone(), why)),
@@ -199,7 +205,11 @@ impl Mirror {
     }
 
     /// What is sent for an object, or why it is left alone.
-    fn prepare(&self, wanted: &DesiredObject, desired: &Desired) -> (Apply, Option<LiveAnnotations>, Option<String>) {
+    fn prepare(
+        &self,
+        wanted: &DesiredObject,
+        workloads: &BTreeMap<&WorkloadId, &Workload>,
+    ) -> (Apply, Option<LiveAnnotations>, Option<String>) {
         let mut apply = Apply {
             object: wanted.json.clone(),
             manager: FieldManager::Mirror,
@@ -207,12 +217,8 @@ impl Mirror {
             leave_annotations: BTreeSet::new(),
             dry_run: false,
         };
-        let workload = desired.workloads.iter().find(|workload| {
-            workload.id.name() == wanted.object.name
-                && workload.id.kind() == wanted.object.kind.to_lowercase()
-                && workload.id.namespace() == wanted.object.namespace.as_deref()
-        });
-        let Some(workload) = workload else { return (apply, None, None) };
+        let id = WorkloadId::new(wanted.object.namespace.as_deref(), &wanted.object.kind, &wanted.object.name);
+        let Some(workload) = workloads.get(&id) else { return (apply, None, None) };
         let Some(live) = self.live.known(&workload.id) else {
             return (apply, None, Effective::of_git(workload).untouched());
         };
@@ -275,7 +281,7 @@ fn at(wanted: &DesiredObject, severity: Severity, text: String) -> Problem {
 
 /// Policy keys that a person set on the live object and that are stricter than git: they are left out of the apply
 /// (D6). A looser one is applied over, and so put back.
-fn stricter_keys(live: &LiveAnnotations, workload: &tagboat_manifest::Workload) -> BTreeSet<String> {
+fn stricter_keys(live: &LiveAnnotations, workload: &Workload) -> BTreeSet<String> {
     let effective = Effective::with_live(workload, live);
     let overrides = effective.live_policies();
     live.set_by_person.iter().filter(|key| overrides.contains(policy_name(key))).cloned().collect()
