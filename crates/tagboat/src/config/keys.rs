@@ -86,3 +86,28 @@ fn prune(value: &mut Value, schema: &Value, root: &Value) {
         _ => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn leaves(schema: &Value, root: &Value, found: &mut Vec<String>) {
+        let items = resolve(schema, root).get("items");
+        let Some(known) = properties(items.unwrap_or(schema), root) else { return };
+        for (key, inner) in known {
+            found.push(key.clone());
+            leaves(inner, root, found);
+        }
+    }
+
+    #[test]
+    fn every_key_is_documented() {
+        let schema = Value::from(schemars::schema_for!(Config));
+        let mut keys = Vec::new();
+        leaves(&schema, &schema, &mut keys);
+        assert!(keys.len() > 40, "{keys:?}");
+        let page = include_str!("../../../../docs/CONFIGURATION.md");
+        let missing: Vec<_> = keys.iter().filter(|key| !page.contains(key.as_str())).collect();
+        assert!(missing.is_empty(), "docs/CONFIGURATION.md lacks {missing:?}");
+    }
+}
