@@ -14,7 +14,7 @@ use tagboat_engine::ports::{Clock, Notifier, SourceId, WriteFence};
 use tagboat_engine::release::ReleasePorts;
 use tagboat_engine::releases::Releases;
 use tagboat_engine::report::{Board, Meters, Progress, Readiness, Reporter};
-use tagboat_engine::source::{Source, SourcePorts, SourceSettings};
+use tagboat_engine::source::{Kick, Source, SourcePorts, SourceSettings};
 use tagboat_helm::HelmRecords;
 use tagboat_notify::{QueueOptions, QueuedNotifier};
 use tagboat_web::{Access, Bound, Limits, TokenAccess};
@@ -38,7 +38,8 @@ const CARRY_OVER: Duration = Duration::from_secs(5);
 pub async fn run(config: &Config, kubeconfig: Option<&Path>, identity: &str) -> Result<()> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let stop = CancellationToken::new();
-    listen_for_signals(stop.clone())?;
+    let (ask, asked) = tokio::sync::watch::channel(());
+    listen_for_signals(stop.clone(), ask)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let version = env!("CARGO_PKG_VERSION");
     let (board, meters) = (Arc::new(Board::new(version)), Arc::new(Meters::new(version)));
@@ -144,9 +145,9 @@ pub async fn run(config: &Config, kubeconfig: Option<&Path>, identity: &str) -> 
             };
             let source = Source::new(settings, ports, heartbeat);
             let stopped = stop.clone();
-            let never = Arc::new(|| futures::future::pending().boxed());
+            let kick = when_asked(asked.clone());
             tasks.spawn(async move {
-                source.run(async move { stopped.cancelled().await }, never).await;
+                source.run(async move { stopped.cancelled().await }, kick).await;
                 "source"
             });
         }
@@ -296,10 +297,33 @@ async fn carry_over(
     }
 }
 
-fn listen_for_signals(stop: CancellationToken) -> Result<()> {
+/// Becomes ready whenever somebody asks; what was asked while a turn went on is not lost.
+fn when_asked(asked: tokio::sync::watch::Receiver<()>) -> Kick {
+    let asked = Arc::new(tokio::sync::Mutex::new(asked));
+    Arc::new(move || {
+        let asked = Arc::clone(&asked);
+        async move {
+            if asked.lock().await.changed().await.is_err() {
+                // Nobody can ask any more.
+                futures::future::pending::<()>().await;
+            }
+        }
+        .boxed()
+    })
+}
+
+/// SIGTERM and SIGINT end the process in order, a second one at once; SIGHUP makes every source look now.
+fn listen_for_signals(stop: CancellationToken, ask: tokio::sync::watch::Sender<()>) -> Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
+    let mut hangup = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            info!("asked to look now: fetching, scanning");
+            ask.send_replace(());
+        }
+    });
     tokio::spawn(async move {
         tokio::select! {
             _ = terminate.recv() => {}

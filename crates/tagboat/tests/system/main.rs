@@ -3,6 +3,7 @@
 #![allow(unreachable_pub, reason = "tests have no outside")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
+mod asked;
 mod bad_input;
 mod drift;
 mod failure;
