@@ -26,13 +26,14 @@ fn assert_soon(what: &str, holds: impl Fn() -> bool) {
     }
 }
 
-/// The temporary folders that a process' command line names.
+/// The folders of its own that a process' command line names; its program may stand in a temporary folder, too.
 fn folders(process: u32) -> Vec<PathBuf> {
     let line = std::fs::read_to_string(format!("/proc/{process}/cmdline")).unwrap();
     let root = std::env::temp_dir();
     line.split(['\0', '='])
         .filter_map(|word| Path::new(word).strip_prefix(&root).ok()?.components().next())
         .map(|first| root.join(first))
+        .filter(|folder| folder.file_name().is_some_and(|name| name.to_string_lossy().starts_with("tagboat-test-")))
         .collect()
 }
 
