@@ -33,7 +33,7 @@ impl Source {
             self.standing.ends("read the history");
             let seen = self.ports.clock.now();
             let decisions = decide_all(&self.desired.workloads, self);
-            self.report_decisions();
+            self.report_decisions(&decisions);
             let updates: Vec<Decision> =
                 decisions.into_iter().filter(|decision| decision.action() == Action::Update).collect();
             if updates.is_empty() {

@@ -2,7 +2,7 @@
 
 use super::Source;
 use crate::commit::Bump;
-use crate::decide::{Action, Knowledge, decide_all};
+use crate::decide::{Action, Decision, Knowledge, decide_all};
 use crate::mirror::Desired;
 use crate::ports::{ChangeId, CommitMeta, Head};
 use crate::report::{Change, ContainerView, DecidedWorkload, HoldView, Step};
@@ -11,8 +11,13 @@ use std::collections::BTreeMap;
 use tagboat_manifest::Workload;
 
 impl Source {
+    /// Decides on what is known now, for the board alone.
+    pub(super) fn decide_and_report(&self) {
+        self.report_decisions(&decide_all(&self.desired.workloads, self));
+    }
+
     /// Puts every decision on the board.
-    pub(super) fn report_decisions(&self) {
+    pub(super) fn report_decisions(&self, decisions: &[Decision]) {
         let mut workloads: BTreeMap<_, DecidedWorkload> = BTreeMap::new();
         for workload in &self.desired.workloads {
             let hold = match self.policies(workload).held() {
@@ -30,20 +35,19 @@ impl Source {
                 containers: Vec::new(),
             });
         }
-        for decision in decide_all(&self.desired.workloads, self) {
+        let declared: BTreeMap<_, &Workload> =
+            self.desired.workloads.iter().rev().map(|workload| (&workload.id, workload)).collect();
+        for decision in decisions {
             let Some(view) = workloads.get_mut(&decision.workload) else { continue };
-            let filter = self
-                .desired
-                .workloads
-                .iter()
-                .find(|workload| workload.id == decision.workload)
+            let filter = declared
+                .get(&decision.workload)
                 .and_then(|workload| workload.policies.filter_for(&decision.container).ok());
             if decision.action() == Action::Hold && view.hold.is_none() {
                 view.hold =
                     Some(HoldView { code: decision.reason.code().to_owned(), text: decision.reason.to_string() });
             }
             let filter = filter.map(|filter| filter.to_string());
-            view.containers.push(ContainerView { filter, ..ContainerView::from(&decision) });
+            view.containers.push(ContainerView { filter, ..ContainerView::from(decision) });
         }
         self.ports.reporter.board.decided(&self.settings.source, workloads.into_values().collect());
     }

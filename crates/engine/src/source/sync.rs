@@ -112,7 +112,7 @@ impl Source {
                 self.ports.reporter.board.compared(&self.settings.source, compared.in_place.len(), problems);
                 self.compared = Some(head.commit.revision.clone());
                 self.follow(&compared);
-                self.report_decisions();
+                self.decide_and_report();
             }
             Err(fault) => self.sync_failed("compare", &fault),
         }
@@ -155,7 +155,7 @@ impl Source {
             }
         }
         self.follow(&mirrored);
-        self.report_decisions();
+        self.decide_and_report();
     }
 
     /// What runs and was applied by the mirror itself is followed until it is healthy.
