@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
+use tagboat_engine::mirror::without_bookkeeping;
 use tagboat_engine::ports::{Apply, FieldManager, ObjectRef};
 
 use crate::error::{Refusal, SchemaFault};
@@ -148,18 +149,7 @@ impl Desired {
 /// Controllers may write between the two readings (a Deployment's revision, say). So where the kind counts generations,
 /// a difference is ours only if with it the generation or our own entry of `managedFields` (which has a time) changed.
 pub(crate) fn changed(before: &Value, after: &Value, manager: FieldManager) -> bool {
-    fn stripped(object: &Value) -> Value {
-        let mut object = object.clone();
-        if let Some(map) = object.as_object_mut() {
-            map.remove("status");
-        }
-        if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
-            metadata.remove("managedFields");
-            metadata.remove("resourceVersion");
-        }
-        object
-    }
-    if stripped(before) == stripped(after) {
+    if without_bookkeeping(before) == without_bookkeeping(after) {
         return false;
     }
     let generation = |object: &Value| object.pointer("/metadata/generation").and_then(Value::as_i64);

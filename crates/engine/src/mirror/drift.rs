@@ -10,10 +10,9 @@ use tracing::debug;
 /// How many objects are read side by side.
 const PARALLEL: usize = 8;
 
-/// What an object says, apart from what the cluster itself notes on it: its status, its bookkeeping, and the revision
-/// that a Deployment's controller writes down.
+/// An object without what the API server itself notes on it: its status, its field managers and its resource version.
 #[must_use]
-pub fn content(object: &Value) -> [u8; 32] {
+pub fn without_bookkeeping(object: &Value) -> Value {
     let mut object = object.clone();
     if let Some(map) = object.as_object_mut() {
         map.remove("status");
@@ -21,6 +20,16 @@ pub fn content(object: &Value) -> [u8; 32] {
     if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
         metadata.remove("managedFields");
         metadata.remove("resourceVersion");
+    }
+    object
+}
+
+/// What an object says, apart from what the cluster itself notes on it: its status, its bookkeeping, and the revision
+/// that a Deployment's controller writes down.
+#[must_use]
+pub fn content(object: &Value) -> [u8; 32] {
+    let mut object = without_bookkeeping(object);
+    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
         let annotations = metadata.get_mut("annotations").and_then(Value::as_object_mut);
         let left = annotations.map(|annotations| {
             annotations.remove("deployment.kubernetes.io/revision");

@@ -13,6 +13,6 @@ mod load;
 mod order;
 
 pub use apply::{Mirror, Mirrored};
-pub use drift::content;
+pub use drift::{content, without_bookkeeping};
 pub use load::{Desired, DesiredObject, load};
 pub use order::rank;
