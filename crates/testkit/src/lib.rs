@@ -14,6 +14,7 @@
 //! Nothing here uses Tagboat's crates: no test can pass because the product and its test share a mistake.
 
 pub mod components;
+pub mod voice_infra;
 
 mod charts;
 mod controller;

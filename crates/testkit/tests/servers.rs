@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use tagboat_testkit::{
     Change, ChartServer, Credentials, Fault, GitHttp, GitSsh, ImageSpec, NewCommit, Notification, Registry,
-    RegistryAuth, RegistryOptions, Repository, Scratch, SlackStandIn, http_client, package_chart,
+    RegistryAuth, RegistryOptions, Repository, Scratch, SlackStandIn, http_client, package_chart, voice_infra,
 };
 
 async fn get(registry: &Registry, path: &str, authorization: Option<&str>) -> (u16, Value, Option<String>) {
@@ -346,15 +346,13 @@ fn a_repository_is_seeded_from_a_folder_and_from_a_bundle() {
 /// The real history, where it is: a bundle with more than a thousand commits.
 #[test]
 fn a_real_history_is_served_over_http() {
-    let folder = std::env::var_os("TAGBOAT_VOICE_INFRA").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/voice-infra"),
-        std::path::PathBuf::from,
-    );
-    let bundle = folder.join("history-2020.bundle");
-    if !bundle.is_file() {
-        println!("DID NOT RUN: there is no {}; set TAGBOAT_VOICE_INFRA", bundle.display());
-        return;
-    }
+    let bundle = match voice_infra::bundle() {
+        Ok(bundle) => bundle,
+        Err(missing) => {
+            println!("NOT RUN: {missing}");
+            return;
+        }
+    };
     let server = GitHttp::start().unwrap();
     let repository = server.create_repository("voice-infra").unwrap();
     let branches = repository.fetch_bundle(&bundle.canonicalize().unwrap()).unwrap();

@@ -12,7 +12,6 @@ mod progress;
 mod soak;
 mod status;
 mod test;
-mod voice_infra;
 mod workspace;
 
 use std::process::ExitCode;

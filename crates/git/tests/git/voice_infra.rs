@@ -1,24 +1,20 @@
 //! The real infrastructure repository of 2020, with its automation's and its people's commits.
 
 use crate::support::{config, open, plan};
-use std::path::{Path, PathBuf};
 use std::time::Instant;
 use tagboat_engine::ports::{GitRepository, PushOutcome};
-use tagboat_testkit::{GitHttp, Scratch};
+use tagboat_testkit::{GitHttp, Scratch, voice_infra};
 
 const FILE: &str = "kubernetes/releases/voice-dev/voice-dev-chart.yaml";
 
-fn bundle() -> Option<PathBuf> {
-    let folder = std::env::var_os("TAGBOAT_VOICE_INFRA")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/voice-infra"), PathBuf::from);
-    Some(folder.join("history-2020.bundle")).filter(|bundle| bundle.exists())
-}
-
 #[tokio::test]
 async fn the_real_history_is_read_as_git_itself_tells_it() {
-    let Some(bundle) = bundle() else {
-        println!("did not run: the real history is not there (set TAGBOAT_VOICE_INFRA to its folder)");
-        return;
+    let bundle = match voice_infra::bundle() {
+        Ok(bundle) => bundle,
+        Err(missing) => {
+            println!("NOT RUN: {missing}");
+            return;
+        }
     };
     let server = GitHttp::start().unwrap();
     let remote = server.create_repository("voice-infra").unwrap();

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use tagboat_testkit::voice_infra;
 
 /// One commit of Flux's.
 #[derive(Deserialize)]
@@ -36,15 +37,7 @@ const DIFFERENT: [(&str, usize); 2] = [
 ];
 
 fn bundles() -> Option<PathBuf> {
-    let folder = match std::env::var_os("TAGBOAT_VOICE_INFRA") {
-        Some(folder) => PathBuf::from(folder),
-        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/voice-infra"),
-    };
-    let there = folder.join("history-2020.bundle").is_file();
-    if !there {
-        println!("NOT RUN: there is no history-2020.bundle in {}; set TAGBOAT_VOICE_INFRA", folder.display());
-    }
-    there.then_some(folder)
+    voice_infra::folder().inspect_err(|missing| println!("NOT RUN: {missing}")).ok()
 }
 
 /// A work tree of a bundle's history. libgit2 cannot read bundles, the `git` program can.

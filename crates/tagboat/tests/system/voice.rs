@@ -2,6 +2,7 @@
 
 use crate::place::{PATIENCE, Place, fixture, item};
 use std::path::PathBuf;
+use tagboat_testkit::voice_infra;
 
 const BRANCH: &str = "master";
 const MIRRORED: &str = "https://mozilla-it.github.io/helm-charts/";
@@ -14,14 +15,7 @@ const DEV: &str = "voice-dev:helmrelease/voice";
 
 #[allow(clippy::print_stdout, reason = "a test that did not run says so")]
 fn bundle() -> Option<PathBuf> {
-    let folder = std::env::var_os("TAGBOAT_VOICE_INFRA")
-        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/voice-infra"), PathBuf::from);
-    let bundle = folder.join("history-2020.bundle");
-    if bundle.is_file() {
-        return Some(bundle);
-    }
-    println!("NOT RUN: {} is missing; name its folder with TAGBOAT_VOICE_INFRA", bundle.display());
-    None
+    voice_infra::bundle().inspect_err(|missing| println!("NOT RUN: {missing}")).ok()
 }
 
 #[tokio::test(flavor = "multi_thread")]

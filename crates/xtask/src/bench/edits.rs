@@ -3,7 +3,8 @@
 use anyhow::{Context, bail};
 
 use super::report::Figure;
-use crate::{cargo, voice_infra};
+use crate::cargo;
+use tagboat_testkit::voice_infra;
 
 const TEST: &str = "every_decision_of_2020_gives_the_commit_that_flux_made_or_less";
 

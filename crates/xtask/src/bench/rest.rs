@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use jiff::{SignedDuration, Timestamp};
-use tagboat_testkit::{AuditEntry, Cluster, Controller, ImageSpec};
+use tagboat_testkit::{AuditEntry, Cluster, Controller, ImageSpec, voice_infra};
 
 use super::report::Figure;
 use crate::installation::{Pace, Servers};
 use crate::progress::say;
-use crate::{example, status, voice_infra, workspace};
+use crate::{example, status, workspace};
 
 const LIMIT: Duration = Duration::from_secs(180);
 const REST: Duration = Duration::from_secs(30);

@@ -12,8 +12,9 @@ use std::time::Instant;
 use anyhow::Context;
 
 use crate::progress::say;
-use crate::{cargo, components, packages, voice_infra, workspace};
+use crate::{cargo, components, packages, workspace};
 use table::{Outcome, Row, Table};
+use tagboat_testkit::voice_infra;
 
 /// Arguments of `cargo xtask test`.
 #[derive(clap::Args)]

@@ -7,7 +7,8 @@ use std::time::Duration;
 use anyhow::Context;
 
 use super::table::{Outcome, Table};
-use crate::{cargo, voice_infra};
+use crate::cargo;
+use tagboat_testkit::voice_infra;
 
 /// How long without a line before cargo is asked whether it has ended.
 const TICK: Duration = Duration::from_millis(500);
